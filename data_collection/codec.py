@@ -1,0 +1,236 @@
+"""A clip as bytes and back: lossless, checksummed, decoded within bounds.
+
+Layout, little-endian::
+
+    head    magic, version, frames, height, width, bytes of meta, bytes of pixels
+    meta    zstd of JSON: trace, seq, first frame, times, events, state
+    pixels  zstd of the first frame and, after it, each frame XOR the one before
+    crc     CRC32 of everything before it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from data_collection.action import Action, fold
+from data_collection.events import Event, event_from_json, event_to_json
+from data_collection.trace import Clip, TraceHeader
+
+MAGIC = b"NCLP"
+VERSION = 1
+ZSTD_LEVEL = 3
+
+_HEAD = struct.Struct("<4sHHIIIII")
+_CRC = struct.Struct("<I")
+
+
+class ClipCorrupt(Exception):
+    """Bytes that are no clip, or one outside the limits.
+
+    Args:
+        code: short stable name of what is wrong, such as ``crc``.
+        hint: the particulars, for a person.
+    """
+
+    def __init__(self, code: str, hint: str) -> None:
+        super().__init__(f"{code}: {hint}")
+        self.code = code
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLimits:
+    """What a decoder is willing to allocate for one clip."""
+
+    frames: int = 120
+    width_px: int = 4096
+    height_px: int = 4096
+    pixel_bytes: int = 256 * 2**20
+    meta_bytes: int = 4 * 2**20
+    body_bytes: int = 64 * 2**20
+
+    @classmethod
+    def of_header(cls, header: TraceHeader) -> ClipLimits:
+        """Return the limits of a trace: its screen, and one second of frames."""
+        return cls(frames=header.fps, width_px=header.width_px, height_px=header.height_px)
+
+
+DEFAULT_LIMITS = ClipLimits()
+
+
+def encode_clip(clip: Clip) -> bytes:
+    """Return the clip's body.
+
+    Args:
+        clip: frames (N, height, width, 3), N ≥ 1, with times, events and state.
+
+    Raises:
+        ValueError: the frames are not N ≥ 1 RGB pictures of uint8.
+    """
+    frames = clip.frames
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
+        raise ValueError(f"frames are {frames.dtype} {frames.shape}, not uint8 (N, H, W, 3)")
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True)
+    meta = compressor.compress(json.dumps(_meta(clip), separators=(",", ":")).encode())
+    pixels = compressor.compress(_xor_previous(frames).data)
+    count, height, width, _ = frames.shape
+    head = _HEAD.pack(MAGIC, VERSION, 0, count, height, width, len(meta), len(pixels))
+    crc = zlib.crc32(pixels, zlib.crc32(meta, zlib.crc32(head)))
+    return b"".join((head, meta, pixels, _CRC.pack(crc)))
+
+
+def decode_clip(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
+    """Return the clip of a body, allocating no more than ``limits`` allow.
+
+    Raises:
+        ClipCorrupt: the body is damaged, of another version, or outside the limits.
+    """
+    if not _HEAD.size + _CRC.size <= len(body) <= limits.body_bytes:
+        raise ClipCorrupt("length", f"{len(body)} bytes")
+    magic, version, _, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
+    if magic != MAGIC:
+        raise ClipCorrupt("magic", "these bytes are no clip")
+    if zlib.crc32(memoryview(body)[: -_CRC.size]) != _CRC.unpack_from(body, len(body) - 4)[0]:
+        raise ClipCorrupt("crc", "the bytes do not match their checksum")
+    if version != VERSION:
+        raise ClipCorrupt("version", f"format {version}, this reader knows {VERSION}")
+    if _HEAD.size + meta_size + pixels_size + _CRC.size != len(body):
+        raise ClipCorrupt("length", "the parts do not add up to the body")
+    _check_size(count, height, width, limits)
+    pixels_at = _HEAD.size + meta_size
+    meta_json = _decompress(body[_HEAD.size : pixels_at], None, limits.meta_bytes)
+    raw = _decompress(
+        body[pixels_at : pixels_at + pixels_size], count * height * width * 3, limits.pixel_bytes
+    )
+    frames = np.frombuffer(raw, np.uint8).reshape(count, height, width, 3).copy()
+    for index in range(1, count):
+        np.bitwise_xor(frames[index], frames[index - 1], out=frames[index])
+    return _clip(meta_json, frames)
+
+
+def body_sha(body: bytes) -> str:
+    """Return the SHA-256 of a clip's body in hex: what makes a second put idempotent."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def content_sha(clip: Clip) -> str:
+    """Return the SHA-256 over frames and folded actions: equal content, equal hash.
+
+    Times, ids and the state play no part, so that the same second recorded twice is
+    found. Actions are folded from rest.
+    """
+    digest = hashlib.sha256(repr(clip.frames.shape).encode())
+    digest.update(np.ascontiguousarray(clip.frames).data)
+    action = Action()
+    for group in clip.events:
+        action = fold(group, action)
+        held = (sorted(action.keys), sorted(action.keys_held))
+        pointer = (action.x_px, action.y_px, action.held, action.clicked, action.wheel_dy)
+        digest.update(repr((pointer, held)).encode())
+    return digest.hexdigest()
+
+
+def sampling_weight(frames: npt.NDArray[np.uint8]) -> int:
+    """Return 1 for still frames up to 8 for those that change a lot, exactly.
+
+    Args:
+        frames: (N, height, width, 3).
+
+    Returns:
+        1 if no pixel changes between consecutive frames; else 2, plus one for each of
+        1/1024, 1/512 … 1/32 that the fraction of changed pixels reaches.
+    """
+    compared_px = (len(frames) - 1) * frames.shape[1] * frames.shape[2]
+    changed_px = 0
+    for before, after in pairwise(frames):
+        changed_px += _changed_px(before, after)
+    if changed_px == 0:
+        return 1
+    return 2 + sum(changed_px << power >= compared_px for power in range(5, 11))
+
+
+def _changed_px(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> int:
+    rows = np.flatnonzero((before != after).reshape(len(before), -1).any(axis=1))
+    if not len(rows):
+        return 0
+    span = slice(rows[0], rows[-1] + 1)
+    differs = before[span] != after[span]
+    return int(np.count_nonzero(differs[..., 0] | differs[..., 1] | differs[..., 2]))
+
+
+def _xor_previous(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    delta = np.empty(frames.shape, np.uint8)
+    delta[0] = frames[0]
+    np.bitwise_xor(frames[1:], frames[:-1], out=delta[1:])
+    return delta
+
+
+def _meta(clip: Clip) -> dict[str, Any]:
+    return {
+        "trace_id": clip.trace_id,
+        "seq": clip.seq,
+        "first_frame": clip.first_frame,
+        "t_mono_ns": clip.t_mono_ns,
+        "events": [[event_to_json(event) for event in group] for group in clip.events],
+        "state": clip.state,
+    }
+
+
+def _check_size(count: int, height: int, width: int, limits: ClipLimits) -> None:
+    if not 1 <= count <= limits.frames:
+        raise ClipCorrupt("frames", f"{count} frames, at most {limits.frames}")
+    if not (1 <= height <= limits.height_px and 1 <= width <= limits.width_px):
+        raise ClipCorrupt("screen", f"{width}x{height} pixels")
+    if count * height * width * 3 > limits.pixel_bytes:
+        raise ClipCorrupt("frames", f"{count} frames of {width}x{height} are too many bytes")
+
+
+def _decompress(data: bytes, size: int | None, limit: int) -> bytes:
+    """Decompress one zstd frame whose declared size is ``size``, or anything to ``limit``."""
+    try:
+        # The declared size decides the allocation, so it is checked before.
+        declared = zstandard.get_frame_parameters(data).content_size
+        if declared > limit or (size is not None and declared != size):
+            raise ClipCorrupt("inflated_size", f"{declared} bytes declared")
+        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise ClipCorrupt("zstd", str(error)) from None
+
+
+def _clip(meta_json: bytes, frames: npt.NDArray[np.uint8]) -> Clip:
+    try:
+        meta = json.loads(meta_json)
+        trace_id, state = meta["trace_id"], meta["state"]
+        if not isinstance(trace_id, str) or not isinstance(state, dict):
+            raise TypeError("trace_id is no text or state no object")
+        return Clip(
+            trace_id=trace_id,
+            seq=_integer(meta["seq"]),
+            first_frame=_integer(meta["first_frame"]),
+            frames=frames,
+            t_mono_ns=tuple(_integer(t) for t in meta["t_mono_ns"]),
+            events=tuple(_events(group) for group in meta["events"]),
+            state=state,
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ClipCorrupt("meta", f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _events(group: Any) -> tuple[Event, ...]:
+    return tuple(event_from_json(event) for event in group)
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise TypeError(f"{value!r} is no 64-bit integer")
+    return value

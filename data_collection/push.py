@@ -1,0 +1,191 @@
+"""Sends a spool's clips to the server and deletes each once it is answered for."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import httpx
+
+from data_collection.clock import Clock
+from data_collection.spool import Spool, SpooledClip
+
+_LOOK_AGAIN_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before a further attempt, doubling from first to longest."""
+
+    first_s: float = 0.25
+    longest_s: float = 5.0
+
+    def wait_s(self, failures: int) -> float:
+        """Return the wait after so many failures in a row."""
+        return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class PushStatus:
+    """What has become of the clips so far.
+
+    ``sent`` counts attempts; ``away_since_ns`` is the monotonic time of the first of
+    the failures in a row, 0 while the server answers.
+    """
+
+    sent: int = 0
+    acknowledged: int = 0
+    quarantined: int = 0
+    set_aside: int = 0
+    withdrawn: int = 0
+    failures: int = 0
+    away_since_ns: int = 0
+    last_error: str = ""
+
+
+class _Answer(Enum):
+    """What the server's answer means for the clip."""
+
+    KEPT = "acknowledged"
+    QUARANTINED = "quarantined"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "set_aside"
+    """Sending it again changes nothing, and the server did not keep it."""
+    REOPEN = "reopen"
+    RETRY = "retry"
+
+
+class Pusher:
+    """A thread that sends what the spool holds, oldest first, for as long as it takes.
+
+    Args:
+        spool: where the clips wait.
+        client: an HTTP client with the ingest's base URL, token and time-outs.
+        clock: tells since when the server has been away.
+        backoff: how long to wait between failed attempts.
+    """
+
+    def __init__(
+        self, spool: Spool, client: httpx.Client, clock: Clock, backoff: Backoff = Backoff()
+    ) -> None:
+        self._spool = spool
+        self._client = client
+        self._clock = clock
+        self._backoff = backoff
+        self._status = PushStatus()
+        self._opened: set[str] = set()
+        self._draining = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="pusher", daemon=True)
+
+    @property
+    def status(self) -> PushStatus:
+        """The counters as they are now."""
+        return self._status
+
+    def start(self) -> None:
+        """Start sending."""
+        self._thread.start()
+
+    def stop(self, drain_s: float) -> int:
+        """Send what is left for at most ``drain_s``, then stop.
+
+        Returns:
+            How many clips stay in the spool, for the next start.
+        """
+        self._draining.set()
+        self._thread.join(drain_s)
+        self._stopping.set()
+        self._thread.join()
+        return len(self._spool.pending())
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            clip = self._spool.wait(_LOOK_AGAIN_S)
+            if clip is not None:
+                self._attempt(clip)
+            elif self._draining.is_set():
+                return
+
+    def _attempt(self, clip: SpooledClip) -> None:
+        try:
+            answer, error = self._send(clip)
+        except (httpx.HTTPError, OSError) as failure:
+            answer, error = _Answer.RETRY, f"{type(failure).__name__}: {failure}"
+        if answer in (_Answer.REOPEN, _Answer.RETRY):
+            self._opened.discard(clip.trace_id)
+            self._note_failure(error)
+            self._stopping.wait(self._backoff.wait_s(self._status.failures))
+            return
+        if answer is _Answer.REFUSED:
+            self._spool.set_aside(clip, "refused", error)
+        else:
+            self._spool.acknowledge(clip)
+        counter = answer.value
+        self._status = replace(
+            self._status,
+            failures=0,
+            away_since_ns=0,
+            last_error=error or self._status.last_error,
+            **{counter: getattr(self._status, counter) + 1},
+        )
+
+    def _note_failure(self, error: str) -> None:
+        self._status = replace(
+            self._status,
+            failures=self._status.failures + 1,
+            away_since_ns=self._status.away_since_ns or self._clock.monotonic_ns(),
+            last_error=error,
+        )
+
+    def _send(self, clip: SpooledClip) -> tuple[_Answer, str]:
+        if clip.trace_id not in self._opened:
+            header = self._spool.header(clip.trace_id).to_json()
+            opened = self._client.put(f"/traces/{clip.trace_id}", json=header)
+            answer = _meaning(opened)
+            if answer is not _Answer.KEPT:
+                return answer, _error(opened)
+            self._opened.add(clip.trace_id)
+        body = clip.path.read_bytes()
+        self._status = replace(self._status, sent=self._status.sent + 1)
+        response = self._client.put(
+            f"/traces/{clip.trace_id}/clips/{clip.seq}",
+            content=body,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "X-Body-SHA256": hashlib.sha256(body).hexdigest(),
+            },
+        )
+        answer = _meaning(response)
+        return answer, "" if answer is _Answer.KEPT else _error(response)
+
+
+def _meaning(response: httpx.Response) -> _Answer:
+    """Read the status and the outcome; what is not understood is tried again."""
+    if response.is_success:
+        return _Answer.KEPT
+    outcome = _field(response, "outcome")
+    if response.status_code == 422 and outcome == "quarantined":
+        return _Answer.QUARANTINED
+    if response.status_code == 410 and outcome == "withdrawn":
+        return _Answer.WITHDRAWN
+    if response.status_code == 404 and outcome == "unknown_trace":
+        return _Answer.REOPEN
+    if outcome in ("conflict", "bad_request", "too_large"):
+        return _Answer.REFUSED
+    return _Answer.RETRY
+
+
+def _error(response: httpx.Response) -> str:
+    outcome, hint = _field(response, "outcome"), _field(response, "hint")
+    return f"{response.status_code} {outcome} {hint}".rstrip()[:300]
+
+
+def _field(response: httpx.Response, name: str) -> str:
+    try:
+        answer = response.json()
+    except ValueError:
+        return ""
+    return str(answer.get(name, "")) if isinstance(answer, dict) else ""

@@ -1,0 +1,117 @@
+"""The hand of a scripted user: smooth moves, clicks and drags as events, tick by tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_collection.events import Button, ButtonChanged, Event, KeyChanged, PointerMoved
+
+Gesture = list[list[Event]]
+"""The events of each tick that a gesture takes."""
+
+_SHORTEST_MOVE_TICKS = 5
+_LONGEST_MOVE_TICKS = 20
+_SPEED_PX = 40.0
+"""Extra distance that one more tick of a move covers."""
+
+
+class Hand:
+    """Moves one pointer inside the screen; each method returns the gesture it made."""
+
+    def __init__(self, rng: np.random.Generator, width_px: int, height_px: int) -> None:
+        """Start with the pointer in the middle, until ``find`` says where it is."""
+        self._rng = rng
+        self._width_px = width_px
+        self._height_px = height_px
+        self.x_px = width_px // 2
+        self.y_px = height_px // 2
+
+    def find(self, x_px: int, y_px: int) -> Gesture:
+        """Take over the pointer where it is, and say so with one event."""
+        self._place(x_px, y_px)
+        return [[self._moved()]]
+
+    def rest(self, ticks: int) -> Gesture:
+        """Do nothing for a while."""
+        return [[] for _ in range(ticks)]
+
+    def jump(self, x_px: int, y_px: int) -> Gesture:
+        """Put the pointer elsewhere in one tick."""
+        self._place(x_px, y_px)
+        return [[self._moved()]]
+
+    def move(self, x_px: int, y_px: int, noise_px: float = 0.0) -> Gesture:
+        """Move along a Bézier curve with a slow start and end, and stop at the point.
+
+        Args:
+            x_px: where to stop.
+            y_px: where to stop.
+            noise_px: standard deviation of the tremble on the way.
+        """
+        gesture: Gesture = []
+        for way_x_px, way_y_px in self._way(x_px, y_px):
+            tremble_px = self._rng.normal(0.0, noise_px, 2) if noise_px else (0.0, 0.0)
+            self._place(round(way_x_px + tremble_px[0]), round(way_y_px + tremble_px[1]))
+            gesture.append([self._moved()])
+        return gesture + self.jump(x_px, y_px)
+
+    def click(self, button: Button = Button.LEFT) -> Gesture:
+        """Press and release where the pointer is."""
+        hold_ticks = int(self._rng.integers(0, 2))
+        return [[self._pressed(button)], *self.rest(hold_ticks), [self._released(button)]]
+
+    def double_click(self) -> Gesture:
+        """Press twice, two or three ticks apart."""
+        gap_ticks = int(self._rng.integers(0, 2))
+        press: Gesture = [[self._pressed(Button.LEFT)], [self._released(Button.LEFT)]]
+        return press + self.rest(gap_ticks) + press
+
+    def drag(self, x_px: int, y_px: int) -> Gesture:
+        """Press here, move with the button held, release there."""
+        press: Gesture = [[self._pressed(Button.LEFT)]]
+        move = self.move(x_px, y_px)
+        return press + move + [[self._released(Button.LEFT)]]
+
+    def tap_key(self, scancode: int, keysym: str) -> Gesture:
+        """Press and release a key."""
+        return [[KeyChanged(scancode, keysym, True)], [KeyChanged(scancode, keysym, False)]]
+
+    def _way(self, x_px: int, y_px: int) -> Iterator[tuple[float, float]]:
+        """Yield the points of a move before its last one, one per tick."""
+        dx_px, dy_px = x_px - self.x_px, y_px - self.y_px
+        distance_px = max(abs(dx_px), abs(dy_px))
+        wanted = _SHORTEST_MOVE_TICKS + distance_px / _SPEED_PX * self._rng.uniform(0.7, 1.3)
+        ticks = min(_LONGEST_MOVE_TICKS, round(wanted))
+        bends = self._rng.uniform(-0.2, 0.2, 2)
+        start_x_px, start_y_px = self.x_px, self.y_px
+        control = [
+            (
+                start_x_px + along * dx_px - bend * dy_px,
+                start_y_px + along * dy_px + bend * dx_px,
+            )
+            for along, bend in zip((1 / 3, 2 / 3), bends, strict=True)
+        ]
+        for tick in range(1, ticks):
+            u = tick / ticks
+            s = u * u * u * (10 - 15 * u + 6 * u * u)
+            weights = ((1 - s) ** 3, 3 * s * (1 - s) ** 2, 3 * s * s * (1 - s), s**3)
+            points = ((start_x_px, start_y_px), *control, (x_px, y_px))
+            yield (
+                sum(w * point[0] for w, point in zip(weights, points, strict=True)),
+                sum(w * point[1] for w, point in zip(weights, points, strict=True)),
+            )
+
+    def _place(self, x_px: int, y_px: int) -> None:
+        self.x_px = min(max(x_px, 0), self._width_px - 1)
+        self.y_px = min(max(y_px, 0), self._height_px - 1)
+
+    def _moved(self) -> Event:
+        return PointerMoved(self.x_px, self.y_px)
+
+    def _pressed(self, button: Button) -> Event:
+        return ButtonChanged(button, True, self.x_px, self.y_px)
+
+    def _released(self, button: Button) -> Event:
+        return ButtonChanged(button, False, self.x_px, self.y_px)

@@ -1,0 +1,95 @@
+"""A user that does one task after another, finding its targets in the readable state."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data_collection.events import Event
+from data_collection.users.hand import Hand
+from data_collection.users.tasks import KINDS, Task, begin
+from data_collection.users.view import View
+
+_MOST_WINDOWS = 2
+_GIVE_UP_TICKS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A task that is over."""
+
+    goal: str
+    reached: bool
+    ticks: int
+
+
+class TaskUser:
+    """Draws tasks from ``kinds`` at random; closes a window whenever more than two are open."""
+
+    name = "task"
+
+    def __init__(self, kinds: Sequence[str] = KINDS) -> None:
+        """Store the kinds of task; ``reset`` must come before ``act``."""
+        self.kinds = tuple(kinds)
+        self.outcomes: list[Outcome] = []
+        self.reset(0, 512, 384)
+
+    @property
+    def goal(self) -> str:
+        """The task at hand, or the last one."""
+        return self._task.goal if self._task else "look around"
+
+    def reset(self, seed: int, width_px: int, height_px: int) -> None:
+        """Start afresh before a screen of that size."""
+        self._rng = np.random.Generator(np.random.Philox(seed))
+        self._hand = Hand(self._rng, width_px, height_px)
+        self._todo: deque[list[Event]] = deque()
+        self._task: Task | None = None
+        self._over = True
+        self._ticks = 0
+        self._started = False
+        self.outcomes = []
+
+    def act(self, state: dict[str, Any]) -> list[Event]:
+        """Return the next tick's events.
+
+        Raises:
+            UnreadableDesktop: the desktop has no readable state.
+        """
+        self._ticks += 1
+        if not self._started:
+            self._started = True
+            self._todo.extend(self._hand.find(*View.from_state(state).pointer))
+        if not self._todo:
+            self._plan(View.from_state(state))
+        return self._todo.popleft()
+
+    def reached(self, state: dict[str, Any]) -> bool:
+        """Say whether ``goal`` is reached in this state."""
+        return self._task is None or self._task.reached(View.from_state(state))
+
+    def _plan(self, view: View) -> None:
+        """Put the next gesture on the list: of this task, a rest after it, or of a new one."""
+        if self._task is None or self._over:
+            self._task, self._over, self._ticks = self._draw(view), False, 0
+        reached = self._task.reached(view)
+        if reached or self._ticks > _GIVE_UP_TICKS:
+            self.outcomes.append(Outcome(self._task.goal, reached, self._ticks))
+            self._over = True
+            self._todo.extend(self._hand.rest(int(self._rng.integers(3, 16))))
+        else:
+            self._todo.extend(self._task.next(view, self._hand, self._rng))
+
+    def _draw(self, view: View) -> Task:
+        """Draw a task that can be done now; close or open something where none can."""
+        kinds = list(self.kinds) if len(view.windows) <= _MOST_WINDOWS else ["close_window"]
+        order = [kinds[int(index)] for index in self._rng.permutation(len(kinds))]
+        for kind in (*order, "close_window", "open_home"):
+            task = begin(kind, view, self._rng)
+            if task is not None:
+                return task
+        raise ValueError("this desktop offers nothing to do: no icons, no windows")

@@ -1,0 +1,72 @@
+"""The base data of a run: scripted users at the scripted desktop, made on the first start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data_collection.clock import Clock
+from data_collection.codec import encode_clip
+from data_collection.collect import collect, synthetic_header
+from data_collection.desktops.scripted import ScriptedDesktop
+from data_collection.store import EncodedClip, TraceStore
+from data_collection.users import make_user
+
+SOURCE = "base"
+USERS = ("task", "task", "explorer")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseConfig:
+    """How much base data a run starts with: ``traces`` of ``clips`` seconds each."""
+
+    traces: int = 12
+    clips: int = 20
+
+
+def missing_traces(store: TraceStore, config: BaseConfig, seed: int) -> list[int]:
+    """Return the numbers of the base traces that are not whole in the store."""
+    return [
+        number
+        for number in range(config.traces)
+        if len(store.index.present(_trace_id(seed, number))) < config.clips
+    ]
+
+
+def make_base(
+    store: TraceStore,
+    config: BaseConfig,
+    seed: int,
+    clock: Clock,
+    progress: Callable[[], None],
+) -> None:
+    """Make the base traces that are missing; the same seed gives the same bytes.
+
+    Args:
+        store: where they go, held by this process.
+        config: how many.
+        seed: of the users; trace n acts with a seed of its own.
+        clock: for the time of acknowledgement.
+        progress: called once a finished trace.
+    """
+    desktop = ScriptedDesktop()
+    for number in missing_traces(store, config, seed):
+        policy = USERS[number % len(USERS)]
+        header = synthetic_header(
+            _trace_id(seed, number),
+            desktop,
+            seed=seed * 100_003 + number,
+            source=SOURCE,
+            policy=policy,
+        )
+        store.open_trace(header)
+        present = set(store.index.present(header.trace_id))
+        for clip in collect(desktop, make_user(policy), header, config.clips):
+            if clip.seq not in present:
+                body = encode_clip(clip)
+                store.append(header, EncodedClip.of(clip, body), clock.wall_s())
+        progress()
+
+
+def _trace_id(seed: int, number: int) -> str:
+    return f"base-{seed}-{number:04d}"

@@ -1,0 +1,113 @@
+"""What is on this machine: each check names what is missing and the line that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = (
+    "torch", "diffusers", "pygame", "wandb", "click", "numpy", "pydantic", "fastapi",
+    "uvicorn", "httpx", "mcap", "zstandard", "rich", "safetensors", "PIL", "tomli_w",
+)  # fmt: skip
+PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "openbox": "openbox", "chromium": "chromium"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked for. ``needed`` is false where work goes on without it."""
+
+    name: str
+    ok: bool
+    needed: bool
+    found: str
+    mend: str = ""
+
+
+def has_display() -> bool:
+    """Return whether a window can be shown here."""
+    if sys.platform.startswith(("win", "darwin")):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", sys.version_info >= (3, 11), True, version, "install Python 3.11+")
+
+
+def _packages() -> Check:
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    return Check(
+        "packages",
+        not missing,
+        True,
+        f"missing: {', '.join(missing)}" if missing else f"all {len(PACKAGES)}",
+        "make install" if missing else "",
+    )
+
+
+def _gpu() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("gpu", True, False, torch.cuda.get_device_name(0))
+    build = importlib.metadata.version("torch")
+    mend = "the tiny simulator trains on the CPU; for a GPU install torch's CUDA build"
+    return Check("gpu", False, False, f"none (torch {build})", mend)
+
+
+def _display() -> Check:
+    found = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform
+    here = has_display()
+    mend = "" if here else "log in to a desktop, or use --headless"
+    return Check("display", here, False, found if here else "none", mend)
+
+
+def _programs() -> Check:
+    missing = sorted(name for name in PROGRAMS if shutil.which(name) is None)
+    packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
+    return Check(
+        "test programs",
+        not missing,
+        False,
+        f"missing: {', '.join(missing)}" if missing else ", ".join(PROGRAMS),
+        f"sudo apt-get install -y {packages}" if missing else "",
+    )
+
+
+def _wandb() -> Check:
+    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    host = "api.wandb.ai"
+    logged_in = bool(os.environ.get("WANDB_API_KEY")) or (
+        netrc.is_file() and host in netrc.read_text(errors="replace")
+    )
+    found = "logged in" if logged_in else "no login: runs are kept offline"
+    return Check("wandb", logged_in, False, found, "" if logged_in else "wandb login")
+
+
+def _disk() -> Check:
+    free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
+    mend = "" if free_gib >= 2 else "free at least 2 GiB"
+    return Check("disk", free_gib >= 2, True, f"{free_gib:.0f} GiB free", mend)
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _python, _packages, _gpu, _display, _programs, _wandb, _disk,
+)  # fmt: skip
+
+
+def examine() -> list[Check]:
+    """Make every check; one that breaks is reported as such."""
+    found = []
+    for check in CHECKS:
+        try:
+            found.append(check())
+        except Exception as error:
+            found.append(Check(check.__name__.strip("_"), False, True, f"{error}", "make install"))
+    return found

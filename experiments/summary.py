@@ -1,0 +1,111 @@
+"""What happened in a run, read from its files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_collection.spool import Spool
+from data_collection.store import TraceStore
+from data_collection.trace import ClipRow
+from experiments.base_data import SOURCE as BASE
+from experiments.lags import clip_paths, percentiles
+from interactive import journal
+from interactive.ledger import Entry, EntryKind, read_ledger
+from interactive.metrics import number
+from interactive.run_folder import RunFolder
+
+ENDS_STEPS = 20
+"""The first and the last loss are means over so many steps."""
+
+
+def read_rows(path: Path) -> list[ClipRow]:
+    """Return the clip rows that reached the trainer (``data.jsonl``)."""
+    return [ClipRow.from_json(row) for row in journal.read(path)]
+
+
+def loss_ends(steps: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Return the mean loss of the first and of the last steps."""
+    losses = [number(step["loss"]) for step in steps]
+    if not losses:
+        return {"first": None, "last": None}
+    return {
+        "first": round(float(np.mean(losses[:ENDS_STEPS])), 6),
+        "last": round(float(np.mean(losses[-ENDS_STEPS:])), 6),
+    }
+
+
+def interventions(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return the interventions of a ledger, each with its outcome."""
+    keys = ("state", "reason", "old", "requested", "effective", "code", "hint")
+    return [
+        {
+            "seq": entry.seq,
+            "step": entry.step,
+            "branch": entry.branch,
+            "command": entry.body["command"]["command"],
+            "issuer": entry.body["issuer"],
+            **{key: entry.body[key] for key in keys if entry.body.get(key) is not None},
+        }
+        for entry in entries
+        if entry.kind is EntryKind.INTERVENTION
+    ]
+
+
+def branch_names(entries: Sequence[Entry]) -> list[str]:
+    """Return the branches of a ledger in the order in which they were opened."""
+    return list(dict.fromkeys(["main", *(entry.branch for entry in entries)]))
+
+
+def newest_picture(folder: RunFolder) -> str | None:
+    """Return the path of the newest rollout picture, if there is one."""
+    pictures = sorted(folder.rollouts.glob("*.png"), key=lambda path: path.stat().st_mtime)
+    return str(pictures[-1]) if pictures else None
+
+
+def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
+    """Count the clips of people and of the window's scripted user; no server may run.
+
+    Raises:
+        StoreLocked: a server holds the store.
+    """
+    store = TraceStore.open(folder.traces)
+    try:
+        rows = store.index.rows_after(0, store.index.last_commit)
+        acknowledged = sum(row.source != BASE for row in rows)
+        quarantined = store.index.quarantined()
+    finally:
+        store.close()
+    waiting = len(Spool(folder.spool).pending())
+    return {
+        "sent": acknowledged + quarantined + waiting,
+        "acknowledged": acknowledged,
+        "used": used,
+        "quarantined": quarantined,
+    }
+
+
+def summarise(folder: RunFolder, url: str) -> dict[str, Any]:
+    """Return the object that ``neuralos live --json`` prints."""
+    entries = read_ledger(folder.ledger)
+    steps = journal.read(folder.metrics)
+    rows = read_rows(folder.data)
+    paths = clip_paths(rows, entries, steps)
+    live = [path for path in paths.values() if path.row.source != BASE and path.row.weight > 0]
+    now_s = time.time()
+    return {
+        "steps": len(steps),
+        "loss": loss_ends(steps),
+        "clips": clip_counts(folder, sum(bool(path.uses) for path in live)),
+        "eligible_lag_s": percentiles([path.eligible_lag_s(now_s) for path in live]),
+        "first_gradient_lag_s": percentiles([path.first_gradient_lag_s(now_s) for path in live]),
+        "interventions": interventions(entries),
+        "branches": branch_names(entries),
+        "rollout_png": newest_picture(folder),
+        "run": str(folder.path),
+        "url": url,
+    }

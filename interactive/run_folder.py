@@ -1,0 +1,266 @@
+"""The run folder: what it holds, where, and how it is made and opened."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interactive.journal import sync_folder
+from interactive.trainer import ControllableTrainer
+
+FORMAT_VERSION = 1
+"""Raised when a file of the run folder changes its meaning."""
+
+
+class RunFolderError(Exception):
+    """A run folder cannot be used; ``hint`` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Store one clear line and what to do."""
+        super().__init__(message)
+        self.hint = hint
+
+
+class RunMissing(RunFolderError):
+    """There is no run in the folder."""
+
+
+class RunExists(RunFolderError):
+    """The folder holds a run already."""
+
+
+class RunVersionMismatch(RunFolderError):
+    """The run was written in another format."""
+
+
+class RunUnwritable(RunFolderError):
+    """The run folder cannot be written."""
+
+
+class BadEntryPoint(RunFolderError):
+    """The entry point of a run names nothing that can be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What was fixed when the run was created.
+
+    ``entry_point`` is ``module:function``, called as ``(config_path, run_dir)``; it
+    returns a fresh ``ControllableTrainer``. It is empty for a hand-written loop.
+    """
+
+    entry_point: str
+    seed: int
+    code_version: str
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where the run's server listens."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of a run; each file has one writer."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Return the resolved configuration, written once."""
+        return self.path / "config.toml"
+
+    @property
+    def info_file(self) -> Path:
+        """Return the file of ``RunInfo``, written once."""
+        return self.path / "run.json"
+
+    @property
+    def inbox(self) -> Path:
+        """Return the server's database of requests."""
+        return self.path / "inbox.db"
+
+    @property
+    def ledger(self) -> Path:
+        """Return the trainer's ordered facts."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def data(self) -> Path:
+        """Return the index rows of the clips that may be adopted."""
+        return self.path / "data.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """Return the trainer's rows, one a step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def traces(self) -> Path:
+        """Return the trace store, used by the holder of its lock."""
+        return self.path / "traces"
+
+    @property
+    def wandb(self) -> Path:
+        """Return the mirror's folder."""
+        return self.path / "wandb"
+
+    @property
+    def rollouts(self) -> Path:
+        """Return the folder of pictures that evaluations wrote."""
+        return self.path / "rollouts"
+
+    @property
+    def replays(self) -> Path:
+        """Return the folder of replays."""
+        return self.path / "replays"
+
+    @property
+    def server(self) -> Path:
+        """Return the server's address file."""
+        return self.path / "server.json"
+
+    @property
+    def tokens(self) -> Path:
+        """Return the file of tokens by role, readable by its owner only."""
+        return self.path / "tokens.json"
+
+    @property
+    def trainer_lock(self) -> Path:
+        """Return the lock that the run's one trainer holds."""
+        return self.path / "trainer.lock"
+
+    @classmethod
+    def create(cls, path: Path, *, config: str, info: RunInfo) -> RunFolder:
+        """Make a run folder; its ``run.json`` appears last, so a half-made one is no run.
+
+        Args:
+            path: the folder; it may be there already, without a run in it.
+            config: the text of the resolved configuration.
+            info: what is fixed from now on.
+
+        Raises:
+            RunExists: the folder holds a run.
+            RunUnwritable: the folder cannot be made or written.
+        """
+        folder = cls(path)
+        if folder.info_file.exists():
+            raise RunExists(f"{path} holds a run already", "continue it, or name another folder")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for part in (folder.checkpoints, folder.rollouts, folder.replays):
+                part.mkdir(exist_ok=True)
+            write_whole(folder.config, config)
+            write_whole(folder.info_file, json.dumps(asdict(info), indent=2) + "\n")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path, *, writable: bool = True) -> RunFolder:
+        """Open a run folder.
+
+        Raises:
+            RunMissing: there is no run.
+            RunVersionMismatch: the run was written in another format.
+            RunUnwritable: it must be written and cannot be.
+        """
+        folder = cls(path)
+        version = folder._read_info().get("format_version")
+        if version != FORMAT_VERSION:
+            raise RunVersionMismatch(
+                f"{path} is a run of format {version}, this program reads {FORMAT_VERSION}",
+                "use the version of the program that wrote it, or start a new run",
+            )
+        if writable and not os.access(path, os.W_OK):
+            raise _unwritable(path, PermissionError("permission denied"))
+        return folder
+
+    def info(self) -> RunInfo:
+        """Return what was fixed at creation."""
+        return RunInfo(**self._read_info())
+
+    def build_trainer(self) -> ControllableTrainer:
+        """Call the run's entry point and return the fresh trainer.
+
+        Raises:
+            BadEntryPoint: it names nothing that can be called.
+        """
+        entry_point = self.info().entry_point
+        module, _, function = entry_point.partition(":")
+        try:
+            build = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise BadEntryPoint(
+                f"entry point {entry_point!r} of {self.path}: {error}",
+                "it must be module:function, importable here",
+            ) from error
+        trainer: ControllableTrainer = build(self.config, self.path)
+        return trainer
+
+    def write_server(self, address: ServerAddress) -> None:
+        """Say where the server listens."""
+        write_whole(self.server, json.dumps(asdict(address)) + "\n")
+
+    def read_server(self) -> ServerAddress | None:
+        """Return where the server listens, or None where none has said so."""
+        try:
+            return ServerAddress(**json.loads(self.server.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write_tokens(self, tokens: Mapping[str, str]) -> None:
+        """Store the token of each role, for this user's eyes only."""
+        write_whole(self.tokens, json.dumps(dict(tokens)) + "\n", mode=0o600)
+
+    def read_tokens(self) -> dict[str, str]:
+        """Return the token of each role; empty where there are none yet."""
+        try:
+            return {str(k): str(v) for k, v in json.loads(self.tokens.read_text("utf-8")).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def _read_info(self) -> dict[str, Any]:
+        try:
+            info = json.loads(self.info_file.read_text("utf-8"))
+        except FileNotFoundError:
+            raise RunMissing(f"{self.path} holds no run", "check the folder's name") from None
+        except ValueError as error:
+            raise RunVersionMismatch(
+                f"{self.info_file} cannot be read: {error}", "restore the file, or start a new run"
+            ) from error
+        return info if isinstance(info, dict) else {}
+
+
+def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old text or the new, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(partial, flags, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def _unwritable(path: Path, error: OSError) -> RunUnwritable:
+    return RunUnwritable(
+        f"{path} cannot be written: {error.strerror or error}",
+        "choose another folder, or make this one writable",
+    )

@@ -1,0 +1,158 @@
+"""How a run stands, folded from its ledger, its metrics and the trainer's heartbeat."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from interactive.ledger import Entry, EntryKind
+from interactive.outcome import CommandState
+from interactive.server.heartbeat import Heartbeat, RunState
+from interactive.server.series import Series
+
+LOST_AFTER_S = 5.0
+RECENT_RECORDS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the ledger says of a command."""
+
+    state: CommandState
+    step: int
+    branch: str
+    ledger_seq: int
+    old: Mapping[str, Any] = field(default_factory=dict)
+    requested: Mapping[str, Any] = field(default_factory=dict)
+    effective: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that the ledger names."""
+
+    checkpoint: str
+    step: int
+    branch: str
+    kept: bool
+
+
+class FoldedRun:
+    """All that is known of a run; it is rebuilt from the files, and holds no truth itself.
+
+    Args:
+        started_s: the server's start, by the clock that ``state`` is asked with.
+    """
+
+    def __init__(self, started_s: float) -> None:
+        self.entries: list[Entry] = []
+        self.series = Series()
+        self.records: deque[dict[str, Any]] = deque(maxlen=RECENT_RECORDS)
+        self.record_count = 0
+        self.outcomes: dict[str, Outcome] = {}
+        self.checkpoints: dict[str, Checkpoint] = {}
+        self.heartbeat: Heartbeat | None = None
+        self._commands: dict[int, str] = {}
+        self._heard_s = started_s
+        self._in_session = False
+        self._ended = False
+
+    def add_entry(self, entry: Entry) -> None:
+        """Fold a ledger entry."""
+        self.entries.append(entry)
+        body = entry.body
+        if entry.kind is EntryKind.SESSION:
+            self._in_session, self._ended = True, False
+        elif entry.kind is EntryKind.CHECKPOINT:
+            name = str(body["checkpoint"])
+            kept = bool(body.get("kept", False))
+            self.checkpoints[name] = Checkpoint(name, entry.step, entry.branch, kept)
+        elif entry.kind is EntryKind.INTERVENTION:
+            self._add_intervention(entry)
+        elif entry.kind is EntryKind.FAILURE:
+            command_id = self._commands.get(int(body["of"]))
+            if command_id is not None:
+                self.outcomes[command_id] = _outcome(entry, CommandState.FAILED)
+
+    def add_record(self, record: Mapping[str, Any]) -> None:
+        """Fold a metrics line."""
+        flat = self.series.append(record)
+        if flat is not None:
+            self.records.append(flat)
+            self.record_count += 1
+
+    def hear(self, heartbeat: Heartbeat, now_s: float) -> None:
+        """Take a heartbeat."""
+        self.heartbeat = heartbeat
+        self._heard_s = now_s
+
+    def records_after(self, count: int) -> list[dict[str, Any]] | None:
+        """Return the metrics after the first ``count``, or None where they are not at hand."""
+        missing = self.record_count - count
+        if not 0 <= missing <= len(self.records):
+            return None
+        return list(self.records)[len(self.records) - missing :]
+
+    def state(self, now_s: float) -> RunState:
+        """Return how the run stands."""
+        silent = self.age_s(now_s) > LOST_AFTER_S
+        if self.heartbeat is not None:
+            if silent and self.heartbeat.state is not RunState.STOPPED:
+                return RunState.STOPPED if self._ended else RunState.LOST
+            return self.heartbeat.state
+        if self._ended:
+            return RunState.STOPPED
+        return RunState.LOST if self._in_session and silent else RunState.WAITING
+
+    def age_s(self, now_s: float) -> float:
+        """Return the seconds since the trainer was heard of, or since the server started."""
+        return now_s - self._heard_s
+
+    @property
+    def branch(self) -> str:
+        """Return the branch that the run is on."""
+        if self.heartbeat is not None:
+            return self.heartbeat.branch
+        return self.entries[-1].branch if self.entries else "main"
+
+    @property
+    def step(self) -> int:
+        """Return the last step made on the branch."""
+        recorded = self.series.last_step(self.branch)
+        return max(recorded, self.heartbeat.step) if self.heartbeat is not None else recorded
+
+    @property
+    def mark(self) -> int:
+        """Return the newest adopted commit number; 0 where there is none."""
+        for entry in reversed(self.entries):
+            if entry.kind is EntryKind.MARK:
+                return int(entry.body["mark"])
+        return 0
+
+    def _add_intervention(self, entry: Entry) -> None:
+        command_id = str(entry.body["command_id"])
+        outcome = _outcome(entry, CommandState(entry.body["state"]))
+        self.outcomes[command_id] = outcome
+        self._commands[entry.seq] = command_id
+        command = entry.body.get("command", {})
+        if command.get("command") == "stop" and outcome.state is CommandState.APPLIED:
+            self._ended = True
+
+
+def _outcome(entry: Entry, state: CommandState) -> Outcome:
+    body = entry.body
+    return Outcome(
+        state=state,
+        step=entry.step,
+        branch=entry.branch,
+        ledger_seq=entry.seq,
+        old=body.get("old") or {},
+        requested=body.get("requested") or {},
+        effective=body.get("effective") or {},
+        code=body.get("code"),
+        hint=body.get("hint"),
+    )

@@ -1,0 +1,124 @@
+"""The verbs that a trainer offers to the control plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from interactive.commands import UpdateMixture, UpdateOptimizer
+from interactive.outcome import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change that is known to be possible, and has not been made yet.
+
+    The boundary writes ``old``, ``requested`` and ``effective`` (JSON objects) into the
+    ledger, and only then calls ``apply``.
+    """
+
+    old: Mapping[str, Any]
+    requested: Mapping[str, Any]
+    effective: Mapping[str, Any]
+    apply: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one optimizer step did.
+
+    ``step`` counts from 1; ``lr`` is read from the optimizer after the update was made
+    with it; ``commits`` are the commit numbers of the clips whose frames bore a loss;
+    ``digest`` is the digest of the parameters after the update, where it was due;
+    ``timings_s`` and ``extra`` are for reading only.
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    digest: str | None = None
+    commits: tuple[int, ...] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DataRow:
+    """One committed clip as the link received it: its commit number and its index row."""
+
+    commit: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """Numbers of one evaluation, and the picture it wrote (relative to the run folder)."""
+
+    measures: Mapping[str, float]
+    picture: str = ""
+
+
+class ControllableTrainer(Protocol):
+    """A training run that can be steered, saved and replayed.
+
+    Its state after ``step`` updates is a function of (code version, config, seed) and of
+    the calls made to it in order, with nothing else: no clock, no global generator.
+    Evaluating, saving and digesting do not shift training.
+    """
+
+    @property
+    def step(self) -> int:
+        """Return the number of optimizer updates done on the current branch's line."""
+        ...
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """Return the names that ``evaluate`` accepts."""
+        ...
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what can be steered, with its present values, as a JSON object."""
+        ...
+
+    def train_step(self) -> StepRecord:
+        """Make one optimizer update."""
+        ...
+
+    def plan(self, command: UpdateOptimizer | UpdateMixture) -> Plan | Rejected:
+        """Say what a command would change, or why it cannot."""
+        ...
+
+    def adopt(self, mark: int, rows: Sequence[DataRow]) -> None:
+        """Take the rows up to ``mark`` (all those after the mark before) into the data."""
+        ...
+
+    def ready(self) -> bool:
+        """Return whether the adopted data suffice to make a step."""
+        ...
+
+    def evaluate(self, evaluation: str, branch: str) -> EvaluationResult:
+        """Run a named evaluation on the present weights."""
+        ...
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Return what bit-equality depends on: CPU, libraries, threads, flags."""
+        ...
+
+    def digest(self) -> str:
+        """Return the digest of the parameters."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write everything that exact resume needs into an existing empty folder."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Restore what ``save`` wrote.
+
+        Raises:
+            ValueError: the folder does not fit this trainer; the message names the tensor.
+        """
+        ...

@@ -1,0 +1,18 @@
+"""The sampler of few steps that draws a latent from noise."""
+
+from __future__ import annotations
+
+from torch import Tensor, full
+
+from neuralos.diffusion.schedule import sampling_timesteps
+from neuralos.models.denoiser import Denoiser, DrawingHint
+
+
+def sample(denoiser: Denoiser, noise_NCHW: Tensor, hint: DrawingHint, steps: int) -> Tensor:
+    """Return latents (N, C, H, W): ``steps`` Euler steps along the predicted straight line."""
+    levels = sampling_timesteps(steps)
+    latent = noise_NCHW
+    for level, lower in zip(levels[:-1], levels[1:], strict=True):
+        clean = denoiser(latent, full((len(latent),), level), hint)
+        latent = clean + (latent - clean) * (lower / level)
+    return latent

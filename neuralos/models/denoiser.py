@@ -1,0 +1,83 @@
+"""The denoiser: a small diffusers UNet that draws the next latent from noise and context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+
+from neuralos.models.cursor import CURSOR_CHANNELS
+from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiserConfig:
+    """Sizes of the denoiser; ``widths`` are its channels from fine to coarse."""
+
+    widths: tuple[int, ...] = (48, 96)
+    layers: int = 1
+    look: int = 32
+    cursor: int = 24
+
+
+class Denoiser(nn.Module):
+    """Predicts the clean latent as a draft plus a correction (x-prediction)."""
+
+    def __init__(self, config: DenoiserConfig, channels: int, context: int) -> None:
+        super().__init__()
+        coarse = len(config.widths) - 1
+        self.look = nn.Conv2d(3 * channels, config.look, 1)
+        self.table = nn.Conv2d(CURSOR_CHANNELS, config.cursor, 3, padding=1)
+        self.unet = UNet2DModel(
+            sample_size=(GRID_HEIGHT, GRID_WIDTH),
+            in_channels=config.look + context + config.cursor,
+            out_channels=config.widths[0],
+            down_block_types=("DownBlock2D",) * (coarse + 1),
+            up_block_types=("UpBlock2D",) * (coarse + 1),
+            block_out_channels=config.widths,
+            layers_per_block=config.layers,
+            norm_num_groups=8,
+            attention_head_dim=24,
+        )
+        self.out = nn.Conv2d(config.widths[0] + config.cursor, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, noisy_NCHW: Tensor, timestep_N: Tensor, hint: DrawingHint
+    ) -> Tensor:
+        """Return the clean latents (N, C, H, W).
+
+        Args:
+            noisy_NCHW: latents with noise.
+            timestep_N: noise levels in [0, 1], (N,).
+            hint: what the drawing is conditioned on.
+        """
+        look = self.look(torch.cat((noisy_NCHW, hint.previous, hint.draft), 1))
+        table = self.table(hint.cursor)
+        inputs = torch.cat((look, hint.context, table), 1)
+        features = self.unet(inputs, timestep_N * 1000).sample
+        correction: Tensor = self.out(torch.cat((features, table), 1))
+        return hint.draft + correction
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingHint:
+    """What one drawing is conditioned on: N frames.
+
+    ``previous`` and ``draft`` (N, C, H, W), ``context`` (N, X, H, W), ``cursor``
+    (N, 64, H, W).
+    """
+
+    previous: Tensor
+    draft: Tensor
+    context: Tensor
+    cursor: Tensor
+
+    def rows(self, index: Tensor) -> DrawingHint:
+        """Return some of the frames."""
+        return DrawingHint(
+            self.previous[index], self.draft[index], self.context[index], self.cursor[index]
+        )

@@ -1,0 +1,76 @@
+"""The autoencoder of ``tiny``: a linear code of 8×8 patches, fitted in closed form, then frozen."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuralos.shapes import PATCH_PX
+
+PATCH_SIZE = 3 * PATCH_PX * PATCH_PX
+
+
+class PatchCode(nn.Module):
+    """Principal components of patches: pixels ↔ latents, one grid cell per patch.
+
+    Component i is divided by the square root of its standard deviation: between plain
+    coefficients, whose details drown in noise, and whitened ones, which are mostly noise.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(PATCH_SIZE))
+        self.register_buffer("basis", torch.zeros(components, PATCH_SIZE))
+        self.register_buffer("scale", torch.ones(components))
+
+    def fit(self, frames: npt.NDArray[np.uint8]) -> None:
+        """Fit the code to frames (N, Y, P, 3), deterministically on one machine."""
+        patches = _patches(torch.from_numpy(np.ascontiguousarray(frames)))
+        flat = patches.permute(0, 2, 3, 1).reshape(-1, PATCH_SIZE).double()
+        mean = flat.mean(0)
+        covariance = (flat - mean).T @ (flat - mean) / len(flat)
+        values, vectors = torch.linalg.eigh(covariance)
+        components = len(self.scale)
+        std = values.flip(0)[:components].clamp_min(1e-8).sqrt()
+        self.mean.copy_(mean)
+        self.basis.copy_(vectors.T.flip(0)[:components])
+        scale = std.sqrt()
+        # One number brings the mean square of a latent to 1, as the noise schedule expects.
+        scale *= ((std / scale) ** 2).mean().sqrt()
+        self.scale.copy_(scale)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Return the latents (N, C, H, W) of uint8 frames (N, Y, P, 3)."""
+        patches = _patches(frames)
+        centred = patches - self.mean.view(1, -1, 1, 1)
+        kernel = (self.basis / self.scale[:, None]).unsqueeze(-1).unsqueeze(-1)
+        return F.conv2d(centred, kernel)
+
+    def decode(self, latent_NCHW: Tensor) -> Tensor:
+        """Return the uint8 frames (N, Y, P, 3) of latents (N, C, H, W)."""
+        kernel = (self.basis * self.scale[:, None]).T.unsqueeze(-1).unsqueeze(-1)
+        patches = F.conv2d(latent_NCHW, kernel) + self.mean.view(1, -1, 1, 1)
+        pixels = F.pixel_shuffle(patches, PATCH_PX).permute(0, 2, 3, 1)
+        return ((pixels + 0.5) * 255).round().clamp(0, 255).to(torch.uint8)
+
+    def digest(self) -> str:
+        """Return the hash that latents are keyed by."""
+        parts = (self.mean, self.basis, self.scale)
+        return hashlib.blake2b(
+            b"".join(part.numpy().tobytes() for part in parts), digest_size=16
+        ).hexdigest()
+
+
+def _patches(frames: Tensor) -> Tensor:
+    """Return pixels in [-0.5, 0.5] as (N, 192, H, W)."""
+    pixels = frames.permute(0, 3, 1, 2).float() / 255 - 0.5
+    return F.pixel_unshuffle(pixels, PATCH_PX)

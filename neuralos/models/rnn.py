@@ -1,0 +1,137 @@
+"""The recurrent network that tracks the computer: an LSTM over the whole screen, a GRU per cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS, KEY_TABLE
+from neuralos.models.cursor import CURSOR_CHANNELS, cursor_cell, cursor_map
+from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
+
+
+@dataclass(frozen=True, slots=True)
+class RnnConfig:
+    """Sizes of the recurrent network; ``span_frames`` is how far back it should look."""
+
+    lstm: int = 320
+    spatial: int = 24
+    stem: int = 40
+    cursor: int = 16
+    map: int = 16
+    keys: int = 24
+    context: int = 40
+    span_frames: int = 96
+
+
+class Recurrent(nn.Module):
+    """Reads latents and actions in time order and returns a context per frame."""
+
+    def __init__(self, config: RnnConfig, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        self.key_table = nn.Embedding(2 * KEY_TABLE, c.keys)
+        self.look = nn.Conv2d(2 * channels, c.stem - 8, 1)
+        self.table = nn.Conv2d(2 * CURSOR_CHANNELS, c.cursor, 3, padding=1)
+        self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
+        self.stem = nn.Conv2d(c.stem - 8 + c.cursor, c.stem, 3, padding=1)
+        inputs = 2 * c.stem + ACTION_SIZE + 4 + c.keys
+        self.lstm = nn.LSTM(inputs, c.lstm, batch_first=True)
+        self.to_map = nn.Linear(c.lstm, c.map * GRID_HEIGHT * GRID_WIDTH // 4)
+        self.spread = nn.Conv2d(c.map, c.map, 3, padding=1)
+        self.spatial_in = nn.Conv2d(c.stem + c.map, 3 * c.spatial, 3, padding=1)
+        self.spatial_carry = nn.Conv2d(c.spatial, 3 * c.spatial, 3, padding=1, bias=False)
+        self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 3, padding=1)
+        self._initialise_memory()
+
+    def _initialise_memory(self) -> None:
+        """Chrono initialisation (arXiv 1804.11188): gates that forget at many time scales."""
+        size = self.config.lstm
+        span = torch.rand(size) * (self.config.span_frames - 2) + 1
+        with torch.no_grad():
+            self.lstm.bias_hh_l0.zero_()
+            self.lstm.bias_ih_l0.zero_()
+            self.lstm.bias_ih_l0[size : 2 * size] = span.log()
+            self.lstm.bias_ih_l0[:size] = -span.log()
+
+    def forward(
+        self,
+        looks: tuple[Tensor, Tensor],
+        action_BTA: Tensor,
+        previous_BTA: Tensor,
+        keys_BTK: Tensor,
+        carry: tuple[Tensor, Tensor, Tensor],
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Track a segment.
+
+        Args:
+            looks: the previous latent and the memory, each (B, T, C, H, W).
+            action_BTA: the action of each frame, (B, T, A).
+            previous_BTA: the action of the frame before, (B, T, A).
+            keys_BTK: key indices of each frame, (B, T, K); 0 is no key.
+            carry: ``hidden`` (B, R), ``cell`` (B, R) and ``spatial`` (B, S, H, W).
+
+        Returns:
+            The context (B, T, X, H, W) and the new carry.
+        """
+        batch, frames = action_BTA.shape[:2]
+        action, previous = action_BTA.flatten(0, 1), previous_BTA.flatten(0, 1)
+        keys = self._pool_keys(keys_BTK.flatten(0, 1))
+        stem = self._stem(looks, action, previous, keys)
+        cells = stem.flatten(2)
+        at_cursor = cells.gather(2, cursor_cell(action[:, :2]).view(-1, 1, 1).expand(-1, cells.shape[1], 1))
+        numbers = torch.cat(
+            (at_cursor.squeeze(2), cells.mean(2), _normalised(action), _fine(action), keys), 1
+        )
+        hidden, cell, spatial = carry
+        tracked, (hidden, cell) = self.lstm(
+            numbers.unflatten(0, (batch, frames)), (hidden[None], cell[None])
+        )
+        wide = self.to_map(tracked.flatten(0, 1)).view(-1, self.config.map, GRID_HEIGHT // 2, GRID_WIDTH // 2)
+        wide = F.silu(self.spread(F.interpolate(wide, scale_factor=2.0, mode="nearest")))
+        maps, spatial = self._track_cells(torch.cat((stem, wide), 1), spatial, frames)
+        context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))
+        return context.unflatten(0, (batch, frames)), (hidden[0], cell[0], spatial)
+
+    def _pool_keys(self, keys_NK: Tensor) -> Tensor:
+        held = torch.arange(KEY_SLOTS) >= KEY_SLOTS // 2
+        present = (keys_NK > 0).unsqueeze(2)
+        return (self.key_table(keys_NK + held * KEY_TABLE) * present).sum(1)
+
+    def _stem(
+        self, looks: tuple[Tensor, Tensor], action: Tensor, previous: Tensor, keys: Tensor
+    ) -> Tensor:
+        now, before = cursor_map(action[:, :2]), cursor_map(previous[:, :2])
+        table = self.table(torch.cat((now, before), 1))
+        press = self.press(torch.cat((action[:, 2:], keys), 1))[:, :, None, None]
+        seen = self.look(torch.cat([look.flatten(0, 1) for look in looks], 1))
+        return F.silu(self.stem(torch.cat((F.silu(seen), table * (1 + press)), 1)))
+
+    def _track_cells(
+        self, inputs: Tensor, spatial: Tensor, frames: int
+    ) -> tuple[Tensor, Tensor]:
+        driven = self.spatial_in(inputs).unflatten(0, (-1, frames))
+        outputs = []
+        for t in range(frames):
+            keep_x, reset_x, new_x = driven[:, t].chunk(3, 1)
+            keep_s, reset_s, new_s = self.spatial_carry(spatial).chunk(3, 1)
+            keep = torch.sigmoid(keep_x + keep_s)
+            new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_s) * new_s)
+            spatial = keep * spatial + (1 - keep) * new
+            outputs.append(spatial)
+        return torch.stack(outputs, 1).flatten(0, 1), spatial
+
+
+def _normalised(action: Tensor) -> Tensor:
+    scale = torch.tensor([2 / WIDTH_PX, 2 / HEIGHT_PX])
+    return torch.cat((action[:, :2] * scale - 1, action[:, 2:]), 1)
+
+
+def _fine(action: Tensor) -> Tensor:
+    """Return the position as waves one eighth of the screen long."""
+    turns = action[:, :2] * (2 * torch.pi / 32)
+    return torch.cat((turns.sin(), turns.cos()), 1)

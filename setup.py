@@ -1,0 +1,43 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="neuralos-interactive",
+    version="0.1.0",
+    description="Interactive Training, with NeuralOS as its case study",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(
+        include=[f"{name}{tail}" for name in ("neuralos", "interactive", "data_collection",
+                 "experiments") for tail in ("", ".*")]
+    ),
+    package_data={"interactive": ["dashboard/*"]},
+    install_requires=[
+        "torch>=2.6",
+        "diffusers>=0.35",
+        "pygame-ce>=2.5",
+        "wandb>=0.21",
+        "click>=8.1",
+        "numpy>=2",
+        "pydantic>=2.10",
+        "fastapi>=0.115",
+        "uvicorn>=0.34",
+        "httpx>=0.28",
+        "mcap>=1.2",
+        "zstandard>=0.23",
+        "rich>=13",
+        "safetensors>=0.5",
+        "pillow>=11",
+        "tomli-w>=1.1",
+    ],
+    extras_require={
+        "dev": [
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.120",
+            "ruff>=0.9",
+            "mypy>=1.15",
+            "import-linter>=2.1",
+        ],
+    },
+    entry_points={"console_scripts": ["neuralos = experiments.cli:main"]},
+)

@@ -1,0 +1,47 @@
+"""Install, or name, the system programs that only tests need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "openbox": "openbox"}
+
+
+def missing_programs() -> dict[str, str]:
+    """Return the programs that are not here, with the Debian package of each."""
+    return {name: deb for name, deb in PROGRAMS.items() if shutil.which(name) is None}
+
+
+def main() -> int:
+    """Announce, then install what is missing where that is possible; else say it."""
+    missing = missing_programs()
+    if not missing:
+        return 0
+    packages = sorted(set(missing.values()))
+    line = f"apt-get install -y {' '.join(packages)}"
+    can_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
+    if not can_install:
+        print(
+            f"Missing for the tests of the real window: {', '.join(sorted(missing))}. "
+            f"They will not run. On Debian or Ubuntu: sudo {line}",
+            file=sys.stderr,
+        )
+        return 0
+    print(f"Installing what the tests of the real window need: {line}", file=sys.stderr)
+    quiet = {"stdout": subprocess.DEVNULL}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], check=True, env=environment, **quiet)
+    subprocess.run(
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+        check=True,
+        env=environment,
+        **quiet,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
