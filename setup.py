@@ -27,7 +27,6 @@ setup(
         "rich>=13",
         "safetensors>=0.5",
         "pillow>=11",
-        "tomli-w>=1.1",
     ],
     extras_require={
         "dev": [

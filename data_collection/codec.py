@@ -150,7 +150,7 @@ def sampling_weight(frames: npt.NDArray[np.uint8]) -> int:
         1 if no pixel changes between consecutive frames; else 2, plus one for each of
         1/1024, 1/512 … 1/32 that the fraction of changed pixels reaches.
     """
-    compared_px = (len(frames) - 1) * frames.shape[1] * frames.shape[2]
+    compared_px: int = (len(frames) - 1) * frames.shape[1] * frames.shape[2]
     changed_px = 0
     for before, after in pairwise(frames):
         changed_px += _changed_px(before, after)
@@ -233,4 +233,4 @@ def _events(group: Any) -> tuple[Event, ...]:
 def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
         raise TypeError(f"{value!r} is no 64-bit integer")
-    return value
+    return int(value)

@@ -79,7 +79,7 @@ class TextTyped:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A note in the stream: ``pause``, ``resume``, ``consent``, ``focus_lost``, ``reset``, …"""
+    """A note, such as ``pause``, ``resume``, ``consent``, ``focus_lost`` or ``reset``."""
 
     type: ClassVar[str] = "marker"
     kind: str

@@ -21,6 +21,9 @@ AMBER = (235, 172, 66)
 GREEN = (98, 190, 126)
 BLUE = (112, 164, 240)
 
+_TAB = 3
+"""Width of the first column of a page, in text sizes."""
+
 
 class Recording(str, Enum):
     """Whether frames are being recorded."""
@@ -72,9 +75,9 @@ def consent_lines(destination: str) -> list[str]:
 
 
 def help_lines(host_key: str) -> list[str]:
-    """Return one line for each command, and how to leave the page."""
+    """Return one line for each command: its key, a tab, what it does."""
     lines = [f"Hold {host_key} and press", ""]
-    lines += [f"{key.upper():>4}   {EXPLANATIONS[action]}" for key, action in KEYS.items()]
+    lines += [f"{key.upper()}\t{EXPLANATIONS[action]}" for key, action in KEYS.items()]
     return [*lines, "", "These keys are never recorded."]
 
 
@@ -133,7 +136,10 @@ class Hud:
         surface.blit(self._text(title, round(size_px * 1.3), INK), (x_px, y_px))
         y_px += size_px * 2
         for line in lines:
-            surface.blit(self._text(line, size_px, INK), (x_px, y_px))
+            key, tab, rest = line.rpartition("\t")
+            surface.blit(self._text(key, size_px, BLUE), (x_px, y_px))
+            column_px = _TAB * size_px if tab else 0
+            surface.blit(self._text(rest, size_px, INK), (x_px + column_px, y_px))
             y_px += round(size_px * 1.35)
         self._draw_answers(surface, panel, size_px, accept, decline)
 
@@ -147,9 +153,12 @@ class Hud:
         return "Keys of this window", help_lines(self._host_key), "", "Close (Esc)"
 
     def _panel(self, area: pygame.Rect, size_px: int, title: str, lines: list[str]) -> pygame.Rect:
-        texts = [self._text(title, round(size_px * 1.3), INK)]
-        texts += [self._text(line, size_px, INK) for line in lines]
-        width_px = max(size_px * 22, max(text.get_width() for text in texts) + 2 * size_px)
+        widths = [self._text(title, round(size_px * 1.3), INK).get_width()]
+        for line in lines:
+            _, tab, rest = line.rpartition("\t")
+            column_px = _TAB * size_px if tab else 0
+            widths.append(column_px + self._text(rest, size_px, INK).get_width())
+        width_px = max(size_px * 22, max(widths) + 2 * size_px)
         height_px = round(size_px * (6.4 + 1.35 * len(lines)))
         panel = pygame.Rect(0, 0, width_px, height_px)
         panel.center = area.center
@@ -213,7 +222,7 @@ class Hud:
         state: HudState,
     ) -> None:
         right = strip.right - margin_px
-        if state.training:
+        if state.training and not state.message:
             picture = self._text(state.training, size_px, DIM)
             rect = picture.get_rect(midright=(right, y_px))
             surface.blit(picture, rect)
@@ -244,20 +253,23 @@ class Hud:
             HostAction.HELP: "Help",
         }
         gap_px = max(2, margin_px // 2)
-        width_px = (row.width - 2 * margin_px + gap_px) // len(KEYS) - gap_px
+        labels = [
+            (self._text(key.upper(), round(size_px * 0.8), DIM), self._text(name, size_px, INK))
+            for key, name in ((key, names[action]) for key, action in KEYS.items())
+        ]
+        inks = [hint.get_width() + gap_px + name.get_width() for hint, name in labels]
+        free_px = row.width - 2 * margin_px - sum(inks) - gap_px * (len(inks) - 1)
         x_px = row.x + margin_px
-        for key, action in KEYS.items():
-            rect = pygame.Rect(x_px, row.y, width_px, row.height - gap_px)
+        for (hint, name), ink_px, action in zip(labels, inks, KEYS.values(), strict=True):
+            rect = pygame.Rect(x_px, row.y, ink_px + free_px // len(inks), row.height - gap_px)
             pygame.draw.rect(surface, RAISED, rect, border_radius=3)
             pygame.draw.rect(surface, EDGE, rect, width=1, border_radius=3)
-            hint = self._text(key.upper(), round(size_px * 0.8), DIM)
-            name = self._text(names[action], size_px, INK)
-            left = rect.centerx - (hint.get_width() + gap_px + name.get_width()) // 2
+            left = rect.centerx - ink_px // 2
             surface.blit(hint, hint.get_rect(midleft=(left, rect.centery)))
-            place = name.get_rect(midleft=(left + hint.get_width() + gap_px, rect.centery))
+            place = name.get_rect(midright=(left + ink_px, rect.centery))
             surface.blit(name, place)
             self._buttons.append((rect, action))
-            x_px += width_px + gap_px
+            x_px = rect.right + gap_px
 
     def _text(self, text: str, size_px: int, ink: tuple[int, int, int]) -> pygame.Surface:
         """Return a line of text, rendered once: most of the HUD repeats from frame to frame."""

@@ -187,12 +187,18 @@ class Index:
             (clip.trace_id, clip.seq, clip.body_sha, clip.code, clip.hint, clip.at_wall_s),
         )
 
-    def quarantined(self) -> list[QuarantinedClip]:
-        """Return the refused clips, oldest first."""
+    def quarantined(self, limit: int = 1000) -> list[QuarantinedClip]:
+        """Return the latest refused clips, oldest first."""
         return [
             QuarantinedClip(*values)
-            for values in self._read("SELECT * FROM quarantine ORDER BY at_wall_s, seq")
+            for values in reversed(
+                self._read("SELECT * FROM quarantine ORDER BY rowid DESC LIMIT ?", (limit,))
+            )
         ]
+
+    def quarantine_count(self) -> int:
+        """Return how many clips were refused."""
+        return int(self._read("SELECT COUNT(*) FROM quarantine")[0][0])
 
     def close(self) -> None:
         """Close the database."""

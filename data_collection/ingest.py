@@ -15,7 +15,8 @@ from data_collection.store import EncodedClip, TraceOpening, TraceStore
 from data_collection.trace import Clip, ClipRow, TraceHeader
 from data_collection.trace_request import parse_header
 
-MAX_SEQ = 10_000_000
+MAX_SEQ = 100_000
+"""The highest clip number: more than a day of one-second clips."""
 MAX_BODY_BYTES = 32 * 2**20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 NS_PER_S = 1_000_000_000
@@ -41,3 +42,21 @@ class Pace:
         due_ns = self.due_ns + lost_ns
         self.due_ns = due_ns + self.period_ns
         return Beat(due_ns, late, lost_ns)
+
+
+class Rate:
+    """Frames a second, over the newest frames shown."""
+
+    def __init__(self, frames: int = 30) -> None:
+        self._shown_ns: deque[int] = deque(maxlen=frames)
+
+    def note(self, now_ns: int) -> None:
+        """Note that a frame was shown."""
+        self._shown_ns.append(now_ns)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second; 0 before the second frame."""
+        if len(self._shown_ns) < 2:
+            return 0.0
+        return (len(self._shown_ns) - 1) * NS_PER_S / (self._shown_ns[-1] - self._shown_ns[0])

@@ -53,7 +53,6 @@ class _Answer(Enum):
     WITHDRAWN = "withdrawn"
     REFUSED = "set_aside"
     """Sending it again changes nothing, and the server did not keep it."""
-    REOPEN = "reopen"
     RETRY = "retry"
 
 
@@ -104,20 +103,19 @@ class Pusher:
     def _work(self) -> None:
         while not self._stopping.is_set():
             clip = self._spool.wait(_LOOK_AGAIN_S)
-            if clip is not None:
+            if clip is None:
+                if self._draining.is_set():
+                    return
+                continue
+            try:
                 self._attempt(clip)
-            elif self._draining.is_set():
-                return
+            except Exception as failure:  # the thread must outlive whatever one attempt meets
+                self._fail(clip, f"{type(failure).__name__}: {failure}")
 
     def _attempt(self, clip: SpooledClip) -> None:
-        try:
-            answer, error = self._send(clip)
-        except (httpx.HTTPError, OSError) as failure:
-            answer, error = _Answer.RETRY, f"{type(failure).__name__}: {failure}"
-        if answer in (_Answer.REOPEN, _Answer.RETRY):
-            self._opened.discard(clip.trace_id)
-            self._note_failure(error)
-            self._stopping.wait(self._backoff.wait_s(self._status.failures))
+        answer, error = self._send(clip)
+        if answer is _Answer.RETRY:
+            self._fail(clip, error)
             return
         if answer is _Answer.REFUSED:
             self._spool.set_aside(clip, "refused", error)
@@ -132,13 +130,16 @@ class Pusher:
             **{counter: getattr(self._status, counter) + 1},
         )
 
-    def _note_failure(self, error: str) -> None:
+    def _fail(self, clip: SpooledClip, error: str) -> None:
+        # The server may be another one by the next attempt: the trace is announced again.
+        self._opened.discard(clip.trace_id)
         self._status = replace(
             self._status,
             failures=self._status.failures + 1,
             away_since_ns=self._status.away_since_ns or self._clock.monotonic_ns(),
             last_error=error,
         )
+        self._stopping.wait(self._backoff.wait_s(self._status.failures))
 
     def _send(self, clip: SpooledClip) -> tuple[_Answer, str]:
         if clip.trace_id not in self._opened:
@@ -171,8 +172,6 @@ def _meaning(response: httpx.Response) -> _Answer:
         return _Answer.QUARANTINED
     if response.status_code == 410 and outcome == "withdrawn":
         return _Answer.WITHDRAWN
-    if response.status_code == 404 and outcome == "unknown_trace":
-        return _Answer.REOPEN
     if outcome in ("conflict", "bad_request", "too_large"):
         return _Answer.REFUSED
     return _Answer.RETRY

@@ -97,7 +97,6 @@ class BackgroundSink:
         self._sink = sink
         self._queue: queue.Queue[Union[tuple[TraceHeader, Clip], None]] = queue.Queue(depth)
         self._failure: Exception | None = None
-        self._unkept = 0
         self._thread: threading.Thread | None = None
 
     def open(self, header: TraceHeader) -> None:
@@ -109,7 +108,7 @@ class BackgroundSink:
         """Take a clip, waiting while the queue is full.
 
         Raises:
-            SinkError: a clip taken earlier could not be kept; this one was not taken.
+            SinkError: a clip taken earlier could not be kept, nor is this one.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="clip-sink", daemon=True)
@@ -146,12 +145,12 @@ class BackgroundSink:
                 self._sink.put(*item)
             except Exception as error:  # whatever it is, the recorder must stop and show it
                 self._failure = error
-                break
-        self._unkept = sum(left is not None for left in [item, *self._queue.queue])
+                return
 
     def _raise_failure(self) -> None:
         if self._failure is None:
             return
+        unkept = 1 + sum(item is not None for item in self._queue.queue)
         code = getattr(self._failure, "code", "sink_failed")
         hint = getattr(self._failure, "hint", str(self._failure))
-        raise SinkError(code, f"{hint} ({self._unkept} clips not kept)") from self._failure
+        raise SinkError(code, f"{hint} ({unkept} clips not kept)") from self._failure

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,11 @@ import numpy as np
 from data_collection.events import Event
 from data_collection.sink import ClipSink
 from data_collection.trace import Clip, Frame, TraceHeader
+
+
+def new_trace_id(wall_s: float, rng: Random) -> str:
+    """Return ``YYYYMMDD-hhmmss-xxxxxx``: the time in UTC and six random hex digits."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(wall_s))}-{rng.getrandbits(24):06x}"
 
 
 @dataclass(slots=True)
@@ -32,9 +39,7 @@ class Sitting:
     waits there can still be discarded. A trace that never gave a clip leaves nothing.
     """
 
-    def __init__(
-        self, header: TraceHeader, sink: ClipSink, hold_clips: int, tally: Tally
-    ) -> None:
+    def __init__(self, header: TraceHeader, sink: ClipSink, hold_clips: int, tally: Tally) -> None:
         self.header = header
         self.frames = 0
         self._sink = sink

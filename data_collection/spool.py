@@ -18,7 +18,7 @@ HEADER_FILE = "header.json"
 SET_ASIDE_FOLDER = "_set_aside"
 """No trace id begins with an underscore."""
 
-MIN_FREE_BYTES = 2 * 2**30
+MIN_FREE_BYTES = 256 * 2**20
 
 
 class SpoolFull(SinkError):

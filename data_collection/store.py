@@ -94,12 +94,17 @@ class TraceStore:
 
         Raises:
             StoreLocked: another process holds it.
+            ValueError: a file of the folder is no trace.
         """
         root.mkdir(parents=True, exist_ok=True)
         lock = StoreLock.acquire(root / LOCK_FILE)
-        store = cls(root, lock, Index.open(root / INDEX_FILE))
-        for path in sorted(root.glob("*" + trace_file.SUFFIX)):
-            store._recover(path)
+        try:
+            store = cls(root, lock, Index.open(root / INDEX_FILE))
+            for path in sorted(root.glob("*" + trace_file.SUFFIX)):
+                store._recover(path)
+        except BaseException:
+            lock.release()
+            raise
         return store
 
     def open_trace(self, header: TraceHeader) -> TraceOpening:
@@ -229,6 +234,8 @@ class TraceStore:
         except ClipCorrupt:
             return False
         if self.index.clip(header.trace_id, clip.seq) is None:
+            # A killed process may have left the bytes in memory, and a row promises the disk.
+            trace_file.sync(path)
             # Nobody noted when it was acknowledged; the file was last written then.
             encoded = EncodedClip.of(clip, record.body)
             self.index.commit(_row(header, encoded, record.offset, path.stat().st_mtime))

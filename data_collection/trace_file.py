@@ -111,6 +111,12 @@ def seal(path: Path, at: int) -> None:
     _append(path, at, _ending())
 
 
+def sync(path: Path) -> None:
+    """Return once all that was written to the file is on the disk."""
+    with open(path, "r+b") as file:
+        sync_file(file)
+
+
 def is_sealed(path: Path, at: int) -> bool:
     """Tell whether nothing but MCAP's ending follows the data that ends at ``at``."""
     with open(path, "rb") as file:

@@ -80,6 +80,7 @@ class Window:
         self._over_desktop = True
         self._host_code = 0
         self._screen: pygame.Surface | None = None
+        self._size_before: Size | None = None
 
     def open(self) -> None:
         """Open the window.
@@ -121,7 +122,7 @@ class Window:
 
     def fit(self, width_px: int, height_px: int) -> None:
         """Make room for a desktop of this size within the window as it is."""
-        self.viewport = Viewport.fit(self._surface().get_size(), (width_px, height_px))
+        self.viewport = Viewport.fit(self.surface.get_size(), (width_px, height_px))
 
     def ask(self, page: Page) -> None:
         """Lay a page over the desktop; input goes to it until it is answered."""
@@ -156,12 +157,13 @@ class Window:
         """Show a frame of the desktop and the HUD.
 
         Args:
-            frame: (height, width, 3) RGB, of the size last given to ``fit``.
+            frame: (height, width, 3) RGB.
             hud: what the strip says.
         """
-        screen = self._surface()
+        screen = self.surface
         view = self.viewport
-        picture = pygame.image.frombuffer(np.ascontiguousarray(frame).data, view.desktop, "RGB")
+        size = (frame.shape[1], frame.shape[0])
+        picture = pygame.image.frombuffer(np.ascontiguousarray(frame).data, size, "RGB")
         area = pygame.Rect(
             view.origin, (view.desktop[0] * view.scale, view.desktop[1] * view.scale)
         )
@@ -171,14 +173,20 @@ class Window:
         self._hud.draw_page(screen, area, self.page)
         pygame.display.flip()
 
-    def screenshot(self, path: str) -> None:
-        """Save what the window shows as an image file."""
-        pygame.image.save(self._surface(), path)
+    @property
+    def surface(self) -> pygame.Surface:
+        """What the window shows, HUD included.
 
-    def _surface(self) -> pygame.Surface:
+        Raises:
+            RuntimeError: the window is not open.
+        """
         if self._screen is None:
             raise RuntimeError("the window is not open")
         return self._screen
+
+    def screenshot(self, path: str) -> None:
+        """Save what the window shows as an image file."""
+        pygame.image.save(self.surface, path)
 
     def _commands(self, event: pygame.Event) -> list[HostAction] | None:
         """Return the commands an event gives, or None where it is the desktop's."""
@@ -219,14 +227,21 @@ class Window:
     def _done_here(self, action: HostAction) -> bool:
         """Carry out the commands that concern nobody but the window."""
         if action is HostAction.FULL_SCREEN:
-            pygame.display.toggle_fullscreen()
-            self._screen = pygame.display.get_surface()
-            self.fit(*self.viewport.desktop)
+            self._toggle_full_screen()
         elif action is HostAction.HELP:
             self.page = Page.NONE if self.page is Page.HELP else Page.HELP
         else:
             return False
         return True
+
+    def _toggle_full_screen(self) -> None:
+        if self._size_before is None:
+            self._size_before = self.surface.get_size()
+            self._screen = pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+        else:
+            self._screen = pygame.display.set_mode(self._size_before, pygame.RESIZABLE)
+            self._size_before = None
+        self.fit(*self.viewport.desktop)
 
     def _convert(self, event: pygame.Event, now_ns: int) -> list[Event]:
         """Return the desktop events of a pygame event that is no command."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import track
 
 from data_collection.clock import Clock
 from data_collection.codec import encode_clip
@@ -33,13 +35,7 @@ def missing_traces(store: TraceStore, config: BaseConfig, seed: int) -> list[int
     ]
 
 
-def make_base(
-    store: TraceStore,
-    config: BaseConfig,
-    seed: int,
-    clock: Clock,
-    progress: Callable[[], None],
-) -> None:
+def make_base(store: TraceStore, config: BaseConfig, seed: int, clock: Clock) -> None:
     """Make the base traces that are missing; the same seed gives the same bytes.
 
     Args:
@@ -47,10 +43,11 @@ def make_base(
         config: how many.
         seed: of the users; trace n acts with a seed of its own.
         clock: for the time of acknowledgement.
-        progress: called once a finished trace.
     """
     desktop = ScriptedDesktop()
-    for number in missing_traces(store, config, seed):
+    for number in track(
+        missing_traces(store, config, seed), "base data", console=Console(stderr=True)
+    ):
         policy = USERS[number % len(USERS)]
         header = synthetic_header(
             _trace_id(seed, number),
@@ -65,7 +62,6 @@ def make_base(
             if clip.seq not in present:
                 body = encode_clip(clip)
                 store.append(header, EncodedClip.of(clip, body), clock.wall_s())
-        progress()
 
 
 def _trace_id(seed: int, number: int) -> str:

@@ -26,14 +26,25 @@ class Status(IntEnum):
 
 
 class Failure(Exception):
-    """A command's clear end: exit status, a code for programs, a line and a hint for people."""
+    """A command's clear end: exit status, a code for programs, a line and a hint for people.
 
-    def __init__(self, status: Status, code: str, message: str, hint: str = "") -> None:
+    ``values`` are what the command has to say all the same, beside the ``error`` object.
+    """
+
+    def __init__(
+        self,
+        status: Status,
+        code: str,
+        message: str,
+        hint: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.code = code
         self.hint = hint
+        self.values = values or {}
 
 
 STATUS_OF: dict[str, Status] = {
@@ -44,7 +55,7 @@ STATUS_OF: dict[str, Status] = {
     "RunExists": Status.USAGE,
     "BadEntryPoint": Status.USAGE,
     "JournalCorrupt": Status.CHECK_FAILED,
-    "CheckpointCorrupt": Status.CHECK_FAILED,
+    "CheckpointDamaged": Status.CHECK_FAILED,
     "ClipCorrupt": Status.CHECK_FAILED,
     "Diverged": Status.CHECK_FAILED,
     "NotAllowed": Status.REFUSED,
@@ -123,7 +134,7 @@ def run_cli(root: click.Group, arguments: list[str]) -> int:
         failure = known
     if as_json:
         error_object = {"code": failure.code, "message": failure.message, "hint": failure.hint}
-        click.echo(json.dumps({"error": error_object}))
+        click.echo(json.dumps({**failure.values, "error": error_object}))
     hint = f" {failure.hint}" if failure.hint else ""
     click.echo(f"neuralos: {failure.message}{hint}", err=True)
     return int(failure.status)

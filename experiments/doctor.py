@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGES = (
     "torch", "diffusers", "pygame", "wandb", "click", "numpy", "pydantic", "fastapi",
-    "uvicorn", "httpx", "mcap", "zstandard", "rich", "safetensors", "PIL", "tomli_w",
+    "uvicorn", "httpx", "mcap", "zstandard", "rich", "safetensors", "PIL",
 )  # fmt: skip
 PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "openbox": "openbox", "chromium": "chromium"}
 
@@ -81,12 +81,16 @@ def _programs() -> Check:
     )
 
 
-def _wandb() -> Check:
+def has_wandb_login() -> bool:
+    """Return whether Weights & Biases knows who you are."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
     netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    host = "api.wandb.ai"
-    logged_in = bool(os.environ.get("WANDB_API_KEY")) or (
-        netrc.is_file() and host in netrc.read_text(errors="replace")
-    )
+    return netrc.is_file() and "api.wandb.ai" in netrc.read_text(errors="replace")
+
+
+def _wandb() -> Check:
+    logged_in = has_wandb_login()
     found = "logged in" if logged_in else "no login: runs are kept offline"
     return Check("wandb", logged_in, False, found, "" if logged_in else "wandb login")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from data_collection.trace import ClipRow
 from interactive.ledger import Entry, EntryKind
+from interactive.metrics import MetricsRow
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class ClipPath:
 
 
 def clip_paths(
-    rows: Iterable[ClipRow], entries: Iterable[Entry], steps: Iterable[dict[str, Any]]
+    rows: Iterable[ClipRow], entries: Iterable[Entry], steps: Iterable[MetricsRow]
 ) -> dict[int, ClipPath]:
     """Follow every clip through ledger and metrics.
 
@@ -70,13 +70,13 @@ def clip_paths(
             paths[commit].marked_wall_s = entry.wall_s
         adopted = mark
     for step in steps:
-        for commit in step["commits"]:
+        for commit in step.commits:
             path = paths.get(commit)
             if path is None:
                 continue
             if not path.uses:
-                path.first_gradient_wall_s = step["wall_s"]
-            path.uses.append((step["branch"], step["step"]))
+                path.first_gradient_wall_s = step.wall_s
+            path.uses.append((step.branch, step.step))
     return paths
 
 

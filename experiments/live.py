@@ -1,131 +1,143 @@
-"""The whole loop in one command: base data, server, trainer, window and W&B mirror.
-
-Each part is a process of its own. This one starts them, watches them, ends them cleanly,
-and says in the end what happened. The death of one ends the others; starting again with
-the same run folder continues where the files stand.
-"""
+"""From a command to a running loop, and from its end to what it says: live and train."""
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from data_collection.clock import SystemClock
-from data_collection.store import TraceStore
-from experiments import children
-from experiments.base_data import BaseConfig, make_base, missing_traces
-from experiments.children import Child
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from experiments.config import HarnessConfig, open_or_create
+from experiments.doctor import has_display, has_wandb_login
+from experiments.loop import Loop, Parts, prepare_base
+from experiments.server import free_port
+from experiments.summary import summarise
+from interactive.metrics import MetricsTail
 from interactive.run_folder import RunFolder
-
-END_TIMEOUT_S = {"window": 10.0, "trainer": 40.0, "mirror": 20.0, "server": 10.0}
-"""How long each child may take to end cleanly, in the order in which they are asked."""
-ESSENTIAL = frozenset({"window", "trainer", "server"})
-
-
-class ChildDied(Exception):
-    """A part of the loop ended by itself and not cleanly."""
-
-    def __init__(self, child: Child, status: int) -> None:
-        words = child.last_words()
-        super().__init__(f"the {child.name} ended with status {status}. {words}".strip())
-        self.hint = f"Its log: {child.log}."
+from interactive.server.auth import create_tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Which processes a loop has, and what they are told."""
+class LoopOptions:
+    """What a command was told about the loop it starts.
 
+    ``seconds`` is how long it runs; ``headless_seconds`` counts in its place where the
+    loop goes headless for want of a display.
+    """
+
+    run: Path
+    command: str
     window: bool
     headless: bool = False
-    seed: int = 0
+    seconds: float | None = None
+    headless_seconds: float | None = None
+    wandb: str = "auto"
     host: str = "127.0.0.1"
     port: int = 0
-    wandb_mode: str = "disabled"
 
 
-class Loop:
-    """The running processes of a run."""
-
-    def __init__(self, folder: RunFolder, parts: Parts) -> None:
-        self._folder = folder
-        self._parts = parts
-        self._children: dict[str, Child] = {}
-
-    def start_window(self) -> None:
-        """Start the window; it records into its spool until the server is there."""
-        if not self._parts.window:
-            return
-        arguments = ["window", str(self._folder.path), "--seed", str(self._parts.seed)]
-        env: dict[str, str] = {}
-        if self._parts.headless:
-            arguments.append("--scripted")
-            env = {"SDL_VIDEODRIVER": "dummy"}
-        self._start("window", arguments, env)
-
-    def start_rest(self) -> None:
-        """Start server, trainer and, unless it is disabled, the W&B mirror."""
-        run = str(self._folder.path)
-        server = ["server", run, "--host", self._parts.host, "--port", str(self._parts.port)]
-        self._start("server", server, {})
-        self._start("trainer", ["trainer", run], {})
-        if self._parts.wandb_mode != "disabled":
-            self._start("mirror", ["mirror", run, "--mode", self._parts.wandb_mode], {})
-
-    def _start(self, name: str, arguments: list[str], env: dict[str, str]) -> None:
-        log = self._folder.path / "logs" / f"{name}.log"
-        self._children[name] = children.start(name, arguments, log, env)
-
-    def watch(self, seconds: float | None, on_tick: Callable[[], None]) -> None:
-        """Wait until the time is up, or a person closed the window or stopped the run.
-
-        Args:
-            seconds: how long at most; ``None`` is as long as it takes.
-            on_tick: called about four times a second.
-
-        Raises:
-            ChildDied: an essential part died.
-        """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while deadline is None or time.monotonic() < deadline:
-            for name, child in self._children.items():
-                status = child.process.poll()
-                if status is None or name not in ESSENTIAL:
-                    continue
-                if status == 0 and name != "server":
-                    return
-                raise ChildDied(child, status)
-            on_tick()
-            time.sleep(0.25)
-
-    def end(self) -> dict[str, int]:
-        """Ask each child to end, in the order that loses nothing; return their statuses."""
-        statuses = {}
-        for name, timeout_s in END_TIMEOUT_S.items():
-            child = self._children.get(name)
-            if child is not None:
-                child.ask_to_end()
-                statuses[name] = child.wait(timeout_s)
-        return statuses
-
-
-def prepare_base(folder: RunFolder, config: BaseConfig, seed: int, say: Callable[[str], None]) -> None:
-    """Make the run's base data where they are missing, before a server holds the store.
+def run_loop(
+    options: LoopOptions, config: HarnessConfig, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run a loop to its end and return what happened.
 
     Raises:
-        StoreLocked: a server of this run is running.
+        ChildDied: a part died; the others have been ended, nothing acknowledged is lost.
+        PortTaken: the port is not free.
+        RunVersionMismatch: the run folder is of another version.
+        StoreLocked: the run is running already.
     """
-    store = TraceStore.open(folder.traces)
+    options = _with_display(options, say)
+    folder = open_or_create(options.run, config, say)
+    create_tokens(folder)
+    parts = Parts(
+        port=free_port(options.host, options.port, folder.read_server()),
+        host=options.host,
+        window=options.window,
+        user="task" if options.headless else "",
+        seed=folder.info().seed,
+        wandb_mode=wandb_mode(options.wandb),
+        restart=f"neuralos {options.command} --run {options.run}",
+    )
+    loop = Loop(folder, parts)
     try:
-        missing = missing_traces(store, config, seed)
-        if missing:
-            say(f"base data: {len(missing)} traces of {config.clips} s by scripted users …")
-            make_base(store, config, seed, SystemClock(), lambda: None)
+        if options.window:
+            loop.start_window()
+        prepare_base(folder, config.base, parts.seed, say)
+        loop.start_rest()
+        say(f"run folder: {folder.path}")
+        say(f"page: {parts.url} (token of the role you want: {folder.tokens})")
+        with _ProgressLine(folder) as line:
+            loop.watch(options.seconds, line.update)
+    except KeyboardInterrupt:
+        say("ending …")
     finally:
-        store.close()
+        _end_whatever_comes(loop)
+    return summarise(folder, parts.url)
 
 
-def restart_line(path: Path, command: str) -> str:
-    """Return the line that continues a run."""
-    return f"neuralos {command} --run {path}"
+def _with_display(options: LoopOptions, say: Callable[[str], None]) -> LoopOptions:
+    """Return the options of a loop that finds a display, or goes headless."""
+    headless = options.headless
+    if options.window and not headless and not has_display():
+        say("no display here: going on headless, with a scripted user")
+        headless = True
+    seconds = options.seconds
+    if seconds is None and headless:
+        seconds = options.headless_seconds
+    return replace(options, headless=headless, seconds=seconds)
+
+
+def _end_whatever_comes(loop: Loop) -> None:
+    """End the loop; a second Ctrl-C does not keep a child from ending cleanly."""
+    while True:
+        try:
+            loop.end()
+            return
+        except KeyboardInterrupt:
+            continue
+
+
+def wandb_mode(wanted: str) -> str:
+    """Return the mirror's mode: ``auto`` is online with a login, offline without."""
+    if wanted != "auto":
+        return wanted
+    set_mode = os.environ.get("WANDB_MODE", "")
+    if set_mode in ("disabled", "offline", "online"):
+        return set_mode
+    return "online" if has_wandb_login() else "offline"
+
+
+class _ProgressLine:
+    """One line on stderr that follows the metrics, where a person looks at it."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._tail = MetricsTail(folder.metrics)
+        console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting the trainer …", total=None)
+
+    def __enter__(self) -> _ProgressLine:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self) -> None:
+        """Read what is new and show the last step."""
+        rows = self._tail.read_new()
+        if rows:
+            last = rows[-1]
+            text = f"{last.branch} step {last.step}  loss {last.loss:.4f}  lr {last.lr:.2e}"
+            self._progress.update(self._task, description=text)

@@ -15,12 +15,18 @@ from data_collection.trace import ClipRow
 from experiments.base_data import SOURCE as BASE
 from experiments.lags import clip_paths, percentiles
 from interactive import journal
+from interactive.checkpoints import CheckpointLibrary
 from interactive.ledger import Entry, EntryKind, read_ledger
-from interactive.metrics import number
+from interactive.metrics import MetricsRow, read_metrics
 from interactive.run_folder import RunFolder
 
 ENDS_STEPS = 20
 """The first and the last loss are means over so many steps."""
+
+
+def spool_folder(folder: RunFolder) -> Path:
+    """Return where the window of a run keeps the clips that wait for the server."""
+    return folder.path / "spool"
 
 
 def read_rows(path: Path) -> list[ClipRow]:
@@ -28,9 +34,9 @@ def read_rows(path: Path) -> list[ClipRow]:
     return [ClipRow.from_json(row) for row in journal.read(path)]
 
 
-def loss_ends(steps: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+def loss_ends(steps: Sequence[MetricsRow]) -> dict[str, float | None]:
     """Return the mean loss of the first and of the last steps."""
-    losses = [number(step["loss"]) for step in steps]
+    losses = [step.loss for step in steps]
     if not losses:
         return {"first": None, "last": None}
     return {
@@ -67,6 +73,13 @@ def newest_picture(folder: RunFolder) -> str | None:
     return str(pictures[-1]) if pictures else None
 
 
+def newest_checkpoint(run: Path) -> str | None:
+    """Return the folder of the newest whole checkpoint of a run, if there is one."""
+    library = CheckpointLibrary(RunFolder(run).checkpoints)
+    newest, _ = library.newest_whole()
+    return str(library.path(newest.id)) if newest is not None else None
+
+
 def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
     """Count the clips of people and of the window's scripted user; no server may run.
 
@@ -77,10 +90,10 @@ def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
     try:
         rows = store.index.rows_after(0, store.index.last_commit)
         acknowledged = sum(row.source != BASE for row in rows)
-        quarantined = store.index.quarantined()
+        quarantined = store.index.quarantine_count()
     finally:
         store.close()
-    waiting = len(Spool(folder.spool).pending())
+    waiting = len(Spool.open(spool_folder(folder)).pending())
     return {
         "sent": acknowledged + quarantined + waiting,
         "acknowledged": acknowledged,
@@ -92,7 +105,7 @@ def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
 def summarise(folder: RunFolder, url: str) -> dict[str, Any]:
     """Return the object that ``neuralos live --json`` prints."""
     entries = read_ledger(folder.ledger)
-    steps = journal.read(folder.metrics)
+    steps = list(read_metrics(folder.metrics))
     rows = read_rows(folder.data)
     paths = clip_paths(rows, entries, steps)
     live = [path for path in paths.values() if path.row.source != BASE and path.row.weight > 0]

@@ -219,7 +219,10 @@ def _hint(error: ValidationError) -> str:
     complaints = error.errors(include_url=False, include_input=False, include_context=False)
     lines = []
     for complaint in complaints[:3]:
-        place = ".".join(str(part) for part in complaint["loc"])
+        path = complaint["loc"]
+        if path[:1] == ("command",) and len(path) > 1:
+            path = path[2:]  # the command's name, which the sender knows
+        place = ".".join(map(str, path))
         message = complaint["msg"].removeprefix("Value error, ")
         lines.append(f"{place}: {message}" if place else message)
     return "; ".join(lines)[:1000]

@@ -60,9 +60,10 @@ def sync_folder(folder: Path) -> None:
 class JournalWriter:
     """The one writer of a journal. Opening it cuts a torn last line: it never happened."""
 
-    def __init__(self, path: Path, handle: int, size: int) -> None:
+    def __init__(self, path: Path, handle: int, size: int, lines: int) -> None:
         """Store an open file that ends after a whole line; use ``open``."""
         self.path = path
+        self.lines = lines
         self._handle = handle
         self._size = size
 
@@ -73,7 +74,10 @@ class JournalWriter:
         Raises:
             JournalCorrupt: a line before the last one is damaged.
         """
-        size = max((end for _, end in scan(path)), default=0)
+        lines = size = 0
+        for _, end in scan(path):
+            lines += 1
+            size = end
         is_new = not path.exists()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         handle = os.open(path, flags, 0o644)
@@ -82,7 +86,7 @@ class JournalWriter:
             _fdatasync(handle)
         if is_new:
             sync_folder(path.parent)
-        return cls(path, handle, size)
+        return cls(path, handle, size, lines)
 
     def append(self, obj: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write one line; with ``durable`` it is on the disk when this returns.
@@ -108,6 +112,7 @@ class JournalWriter:
             os.ftruncate(self._handle, self._size)
             raise
         self._size += len(lines)
+        self.lines += lines.count(b"\n")
 
     def sync(self) -> None:
         """Make every line durable."""

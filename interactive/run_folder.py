@@ -224,16 +224,13 @@ class RunFolder:
         except (OSError, ValueError, TypeError):
             return None
 
-    def write_tokens(self, tokens: Mapping[str, str]) -> None:
-        """Store the token of each role, for this user's eyes only."""
-        write_whole(self.tokens, json.dumps(dict(tokens)) + "\n", mode=0o600)
-
-    def read_tokens(self) -> dict[str, str]:
-        """Return the token of each role; empty where there are none yet."""
+    def read_token(self, role: str) -> str | None:
+        """Return the token of a role, or None where the server has made none yet."""
         try:
-            return {str(k): str(v) for k, v in json.loads(self.tokens.read_text("utf-8")).items()}
-        except (OSError, ValueError, AttributeError):
-            return {}
+            rows = json.loads(self.tokens.read_text("utf-8"))["tokens"]
+            return next((str(row["token"]) for row in rows if row["role"] == role), None)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _read_info(self) -> dict[str, Any]:
         try:
@@ -247,11 +244,10 @@ class RunFolder:
         return info if isinstance(info, dict) else {}
 
 
-def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old text or the new, never a part."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with os.fdopen(os.open(partial, flags, mode), "w", encoding="utf-8") as file:
+    with open(partial, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

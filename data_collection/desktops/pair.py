@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from data_collection.action import Action, fold
 from data_collection.desktops.desktop import Desktop, WarmStart
+from data_collection.desktops.process import DesktopDied
 from data_collection.events import Event
 from data_collection.trace import Frame
 
@@ -17,6 +19,10 @@ WARM_FRAMES = 16
 
 NO_CHECKPOINT = "no checkpoint yet"
 STARTING = "the simulator is starting …"
+
+
+class SimulatorDied(DesktopDied):
+    """The simulator's process died; the real desktop is as it was."""
 
 
 @runtime_checkable
@@ -66,27 +72,44 @@ class DesktopPair:
         """Whether the simulator was asked for and is up.
 
         Raises:
-            DesktopDied: it was asked for and could not be started.
+            SimulatorDied: it was asked for and could not be started.
         """
         simulator = self._simulator
-        return simulator is not None and (not isinstance(simulator, Remote) or simulator.ready)
+        with _as_simulator():
+            return simulator is not None and (not isinstance(simulator, Remote) or simulator.ready)
 
     def reset(self, seed: int) -> Frame:
-        """Start the current desktop afresh and return its first frame."""
+        """Start the current desktop afresh and return its first frame.
+
+        Raises:
+            SimulatorDied: the simulator's process died, here and in every other call.
+            DesktopDied: the real desktop's process died.
+        """
+        if self.current is not self._desktops.real:
+            with _as_simulator():
+                return self.current.reset(seed)
         frame = self.current.reset(seed)
-        if self.current is self._desktops.real:
-            self._action = Action()
-            self._history.clear()
-            self._history.append((frame, self._action))
+        self._action = Action()
+        self._history.clear()
+        self._history.append((frame, self._action))
         return frame
 
     def step(self, events: Sequence[Event]) -> Frame:
         """Step the current desktop."""
+        if self.current is not self._desktops.real:
+            with _as_simulator():
+                return self.current.step(events)
         frame = self.current.step(events)
-        if self.current is self._desktops.real:
-            self._action = fold(events, self._action)
-            self._history.append((frame, self._action))
+        self._action = fold(events, self._action)
+        self._history.append((frame, self._action))
         return frame
+
+    def state(self) -> dict[str, Any]:
+        """Return the current desktop's readable state."""
+        if self.current is not self._desktops.real:
+            with _as_simulator():
+                return self.current.state()
+        return self.current.state()
 
     def to_simulator(self, seed: int) -> str:
         """Put the simulator on, warm; return why not where that cannot be done now."""
@@ -97,13 +120,13 @@ class DesktopPair:
             return NO_CHECKPOINT
         if isinstance(simulator, Remote):
             simulator.on_wait = self._on_wait
-            if not simulator.ready:
+        with _as_simulator():
+            if not self.simulator_up:
                 return STARTING
-        simulator.reset(seed)
-        if isinstance(simulator, WarmStart) and self._history:
-            simulator.warm_start(
-                [frame for frame, _ in self._history], [action for _, action in self._history]
-            )
+            simulator.reset(seed)
+            if isinstance(simulator, WarmStart) and self._history:
+                frames, actions = zip(*self._history, strict=True)
+                simulator.warm_start(frames, actions)
         self.current = simulator
         return ""
 
@@ -117,3 +140,12 @@ class DesktopPair:
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
+
+
+@contextmanager
+def _as_simulator() -> Iterator[None]:
+    """Say of a death that it was the simulator's."""
+    try:
+        yield
+    except DesktopDied as death:
+        raise SimulatorDied(str(death)) from death

@@ -75,6 +75,7 @@ class ProcessDesktop:
         self._clock = clock or SystemClock()
         self._label = ""
         self._ready = False
+        self._end = "not started"
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -139,6 +140,7 @@ class ProcessDesktop:
 
     def close(self) -> None:
         """End the child; closing twice is fine."""
+        self._end = "closed"
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
@@ -201,7 +203,7 @@ class ProcessDesktop:
 
     def _open_pipe(self) -> Connection:
         if self._pipe is None:
-            raise DesktopDied(f"{self.name}: not started, or closed")
+            raise DesktopDied(f"{self.name}: {self._end}")
         return self._pipe
 
     def _died(self, how: str) -> DesktopDied:
@@ -209,6 +211,7 @@ class ProcessDesktop:
         if self._child is not None:
             self._child.kill()
         self.close()
+        self._end = how
         return DesktopDied(f"{self.name}: {how}")
 
 
@@ -240,7 +243,7 @@ def _answer(pipe: Connection, desktop: Desktop, request: _Request) -> None:
         act = desktop.reset if request.verb == "reset" else desktop.step
         frame = np.ascontiguousarray(act(request.argument))
         pipe.send(_Reply(label=desktop.label, shape=frame.shape))
-        pipe.send_bytes(frame.data)
+        pipe.send_bytes(frame.reshape(-1).data)
         return
     value = None
     if request.verb == "state":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from data_collection.users.view import View
 
 _MOST_WINDOWS = 2
 _GIVE_UP_TICKS = 300
+
+
+class UnknownKind(ValueError):
+    """No kind of task goes by that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,15 @@ class TaskUser:
     name = "task"
 
     def __init__(self, kinds: Sequence[str] = KINDS) -> None:
-        """Store the kinds of task; ``reset`` must come before ``act``."""
+        """Store the kinds of task and start with seed 0 before a screen of 512x384.
+
+        Raises:
+            UnknownKind: a kind is not in ``KINDS``; the message names the nearest.
+        """
+        for kind in kinds:
+            if kind not in KINDS:
+                nearest = get_close_matches(kind, KINDS, n=1, cutoff=0.0)[0]
+                raise UnknownKind(f"no kind of task {kind!r}; did you mean {nearest!r}?")
         self.kinds = tuple(kinds)
         self.outcomes: list[Outcome] = []
         self.reset(0, 512, 384)
@@ -63,26 +76,31 @@ class TaskUser:
         self._ticks += 1
         if not self._started:
             self._started = True
-            self._todo.extend(self._hand.find(*View.from_state(state).pointer))
+            view = View.from_state(state)
+            self._todo.extend(self._hand.find(*view.pointer))
+            self._begin(view)
         if not self._todo:
             self._plan(View.from_state(state))
         return self._todo.popleft()
 
     def reached(self, state: dict[str, Any]) -> bool:
         """Say whether ``goal`` is reached in this state."""
-        return self._task is None or self._task.reached(View.from_state(state))
+        return self._task is not None and self._task.reached(View.from_state(state))
 
     def _plan(self, view: View) -> None:
         """Put the next gesture on the list: of this task, a rest after it, or of a new one."""
-        if self._task is None or self._over:
-            self._task, self._over, self._ticks = self._draw(view), False, 0
-        reached = self._task.reached(view)
+        task = self._begin(view) if self._task is None or self._over else self._task
+        reached = task.reached(view)
         if reached or self._ticks > _GIVE_UP_TICKS:
-            self.outcomes.append(Outcome(self._task.goal, reached, self._ticks))
+            self.outcomes.append(Outcome(task.goal, reached, self._ticks))
             self._over = True
             self._todo.extend(self._hand.rest(int(self._rng.integers(3, 16))))
         else:
-            self._todo.extend(self._task.next(view, self._hand, self._rng))
+            self._todo.extend(task.next(view, self._hand, self._rng))
+
+    def _begin(self, view: View) -> Task:
+        self._task, self._over, self._ticks = self._draw(view), False, 0
+        return self._task
 
     def _draw(self, view: View) -> Task:
         """Draw a task that can be done now; close or open something where none can."""

@@ -161,11 +161,7 @@ _ICON_TASKS = {
 
 
 def begin(kind: str, view: View, rng: np.random.Generator) -> Task | None:
-    """Return a task of that kind, or None where there is nothing of the kind to do now.
-
-    Raises:
-        ValueError: no such kind.
-    """
+    """Return a task of one of ``KINDS``, or None where there is nothing of it to do now."""
     if kind in _ICON_TASKS:
         task = _ICON_TASKS[kind]
         possible = task.icon in view.icons and not task.reached(view)
@@ -175,10 +171,8 @@ def begin(kind: str, view: View, rng: np.random.Generator) -> Task | None:
     if kind == "drag_window":
         movable = [window for window in view.windows if _can_move(window, view)]
         return DragWindow(movable[int(rng.integers(len(movable)))]) if movable else None
-    if kind == "close_window":
-        windows = view.windows
-        return CloseWindow(windows[int(rng.integers(len(windows)))]) if windows else None
-    raise ValueError(f"no task {kind!r}; there are {', '.join(KINDS)}")
+    windows = view.windows
+    return CloseWindow(windows[int(rng.integers(len(windows)))]) if windows else None
 
 
 def _wait(view: View, hand: Hand, rng: np.random.Generator) -> Gesture:

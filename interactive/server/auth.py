@@ -8,7 +8,7 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -18,8 +18,8 @@ from fastapi import HTTPException, Request
 
 from interactive.outcome import Issuer, IssuerKind, Reason, Rejected
 from interactive.policy import GRANTS, Role
+from interactive.run_folder import RunFolder
 
-FORMAT = 1
 SESSION_S = 7 * 24 * 3600.0
 
 ISSUERS: dict[Role, tuple[str, IssuerKind]] = {
@@ -30,7 +30,7 @@ ISSUERS: dict[Role, tuple[str, IssuerKind]] = {
     Role.COLLECTOR: ("collector", IssuerKind.SCRIPT),
     Role.TRAINER: ("trainer", IssuerKind.SCRIPT),
 }
-"""The name and kind that a role's first token stands for."""
+"""The name and kind that a role's token stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,39 +41,16 @@ class Principal:
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A secret and whom it stands for."""
-
-    secret: str
-    principal: Principal
-
-    def __repr__(self) -> str:
-        """Show whom it stands for, and never the secret."""
-        return f"Token({self.principal!r})"
-
-
-@dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a run's token file holds: one token a role, and the key that signs sessions."""
+    """The secrets of a run, one a role."""
 
-    tokens: tuple[Token, ...]
-    session_key: str
+    def __init__(self, secret_of: Mapping[Role, str]) -> None:
+        self.secret_of = dict(secret_of)
 
-    def __repr__(self) -> str:
-        """Show whom the tokens stand for, and never a secret."""
-        return f"Tokens({self.tokens!r})"
-
-    def of(self, role: Role) -> str:
-        """Return the secret of a role.
-
-        Raises:
-            KeyError: the file has no token for it.
-        """
-        for token in self.tokens:
-            if token.principal.role is role:
-                return token.secret
-        raise KeyError(f"no token for the role {role.value}")
+    @property
+    def session_key(self) -> str:
+        """Return the key that signs sessions: whoever has it has the admin's token anyway."""
+        return _sign(self.secret_of[Role.ADMIN], "sessions")
 
 
 def draw_secret() -> str:
@@ -81,56 +58,46 @@ def draw_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def create_tokens(path: Path, draw: Callable[[], str] = draw_secret) -> Tokens:
-    """Write a token file, readable by its owner only, or load the one that is there."""
-    if path.exists():
-        return load_tokens(path)
-    tokens = tuple(Token(draw(), Principal(Issuer(*who), role)) for role, who in ISSUERS.items())
-    made = Tokens(tokens, draw())
-    rows = [
-        {
-            "role": token.principal.role.value,
-            "name": token.principal.issuer.name,
-            "kind": token.principal.issuer.kind.value,
-            "token": token.secret,
-        }
-        for token in tokens
-    ]
-    text = json.dumps({"format": FORMAT, "tokens": rows, "session_key": made.session_key}, indent=1)
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    return made
-
-
-def load_tokens(path: Path) -> Tokens:
-    """Read a token file.
-
-    Raises:
-        ValueError: it is not one, or of another format.
-    """
-    obj = json.loads(path.read_text())
-    if not isinstance(obj, dict) or obj.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a token file of format {FORMAT}")
-    tokens = tuple(
-        Token(
-            row["token"],
-            Principal(Issuer(row["name"], IssuerKind(row["kind"])), Role(row["role"])),
-        )
-        for row in obj["tokens"]
-    )
-    return Tokens(tokens, obj["session_key"])
+def create_tokens(folder: RunFolder, draw: Callable[[], str] = draw_secret) -> Tokens:
+    """Return the run's tokens; those that its file (of mode 0600) lacks are made."""
+    known = {role: folder.read_token(role.value) for role in Role}
+    tokens = Tokens({role: secret or draw() for role, secret in known.items()})
+    if tokens.secret_of != known:
+        rows = [
+            {"role": role.value, "name": name, "kind": kind.value, "token": tokens.secret_of[role]}
+            for role, (name, kind) in ISSUERS.items()
+        ]
+        _write_private(folder.tokens, json.dumps({"tokens": rows}, indent=1) + "\n")
+    return tokens
 
 
 def read_token(path: Path, role: Role) -> str:
-    """Return a role's secret from a token file, or the text of a file that is one bare token."""
-    text = path.read_text().strip()
-    return load_tokens(path).of(role) if text.startswith("{") else text
+    """Return a role's secret from a token file, or the text of a file that is one bare token.
+
+    Raises:
+        KeyError: the file has no token for the role.
+    """
+    text = path.read_text("utf-8").strip()
+    if not text.startswith("{"):
+        return text
+    return {row["role"]: str(row["token"]) for row in json.loads(text)["tokens"]}[role.value]
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file by one that was never readable by others."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def principal_of(role: Role) -> Principal:
+    """Return whom a role's token stands for."""
+    return Principal(Issuer(*ISSUERS[role]), role)
 
 
 def check_bind(host: str, allow_remote: bool) -> Rejected | None:
@@ -175,7 +142,7 @@ class Auth:
         self._tokens = tokens
         self._wall_clock = wall_clock
         self._draw = draw
-        self._one_time: dict[str, Principal] = {}
+        self._one_time: dict[str, Role] = {}
         self._lock = Lock()
         # Browsers share cookies between the ports of a host: two runs need two names.
         self.cookie = "run_" + _sign(tokens.session_key, "cookie name")[:12]
@@ -187,7 +154,7 @@ class Auth:
         """
         needed = Role(role)
 
-        async def principal_of(request: Request) -> Principal:
+        async def bearer(request: Request) -> Principal:
             principal = self.identify(request)
             if principal is None:
                 raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
@@ -196,21 +163,22 @@ class Auth:
                 raise HTTPException(403, f"{have} may not do this: it needs {needed.value}")
             return principal
 
-        return principal_of
+        return bearer
 
     def identify(self, request: Request) -> Principal | None:
         """Return who sends a request, or None."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self._bearer(secret.strip())
-        return self._session(request.cookies.get(self.cookie, ""))
+            role = self._role_of(secret.strip())
+        else:
+            role = self._role_of_session(request.cookies.get(self.cookie, ""))
+        return None if role is None else principal_of(role)
 
     def mint_one_time(self, role: Role) -> str:
         """Return a secret that opens one browser session with a role's rights."""
         secret = self._draw()
-        principal = Principal(Issuer(*ISSUERS[role]), role)
         with self._lock:
-            self._one_time[_digest(secret)] = principal
+            self._one_time[_digest(secret)] = role
         return secret
 
     def one_time_url(self, url: str, role: Role = Role.OPERATOR) -> str:
@@ -223,30 +191,27 @@ class Auth:
     def open_session(self, secret: str) -> str | None:
         """Return a session cookie for a one-time secret (once) or a token, or None."""
         with self._lock:
-            principal = self._one_time.pop(_digest(secret), None)
-        principal = principal or self._bearer(secret)
-        if principal is None:
+            role = self._one_time.pop(_digest(secret), None)
+        role = role or self._role_of(secret)
+        if role is None:
             return None
-        said = f"{principal.role.value}.{int(self._wall_clock() + SESSION_S)}"
+        said = f"{role.value}.{int(self._wall_clock() + SESSION_S)}"
         return f"{said}.{_sign(self._tokens.session_key, said)}"
 
-    def _bearer(self, secret: str) -> Principal | None:
+    def _role_of(self, secret: str) -> Role | None:
         digest, found = _digest(secret), None
-        for token in self._tokens.tokens:
-            if hmac.compare_digest(_digest(token.secret), digest):
-                found = token.principal
+        for role, token in self._tokens.secret_of.items():
+            if hmac.compare_digest(_digest(token), digest):
+                found = role
         return found
 
-    def _session(self, cookie: str) -> Principal | None:
+    def _role_of_session(self, cookie: str) -> Role | None:
         said, _, signature = cookie.rpartition(".")
         expected = _sign(self._tokens.session_key, said)
         if not hmac.compare_digest(expected.encode(), signature.encode()):
             return None
-        role_name, _, expires_s = said.partition(".")
-        if float(expires_s) < self._wall_clock():
-            return None
-        role = Role(role_name)
-        return Principal(Issuer(*ISSUERS[role]), role)
+        role, _, expires_s = said.partition(".")
+        return Role(role) if self._wall_clock() < float(expires_s) else None
 
 
 def session_cookie(auth: Auth, value: str) -> dict[str, Any]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
 from interactive.inbox import Inbox, Receipt
+from interactive.journal import JournalTail
 from interactive.ledger import Entry
 from interactive.outcome import CommandState, Rejected
 from interactive.policy import Policy
+from interactive.run_folder import RunFolder
 from interactive.server.heartbeat import Heartbeat, RunState
 from interactive.server.pictures import Pictures
 from interactive.server.state import FoldedRun
@@ -50,7 +51,6 @@ class Facts:
     clips: Callable[[], Mapping[str, Any]] = dict
 
 
-@dataclass(frozen=True)
 class RunService:
     """What the routes ask: requests go to the inbox, answers come from the ledger.
 
@@ -60,33 +60,62 @@ class RunService:
         ledger: tails the ledger.
         metrics: tails the metrics.
         pictures: the rollouts' pictures.
+        clock: monotonic seconds.
         policy: what is accepted.
         facts: what is told from outside.
-        clock: monotonic seconds.
     """
 
-    name: str
-    inbox: Inbox
-    ledger: Tail
-    metrics: Tail
-    pictures: Pictures
-    policy: Policy
-    facts: Facts
-    clock: Callable[[], float]
-    changed: Signal = field(default_factory=Signal)
-    run: FoldedRun = field(init=False)
-    _clips: dict[str, Any] = field(default_factory=dict, init=False)
+    def __init__(
+        self,
+        name: str,
+        inbox: Inbox,
+        ledger: Tail,
+        metrics: Tail,
+        pictures: Pictures,
+        clock: Callable[[], float],
+        policy: Policy | None = None,
+        facts: Facts | None = None,
+    ) -> None:
+        self.name = name
+        self.inbox = inbox
+        self.pictures = pictures
+        self.policy = policy or Policy()
+        self.changed = Signal()
+        self.run = FoldedRun(clock())
+        self._ledger = ledger
+        self._metrics = metrics
+        self._clock = clock
+        self._facts = facts or Facts()
+        self._clips: dict[str, Any] = {}
+        self._problem: str | None = None
 
-    def __post_init__(self) -> None:
-        """Start with nothing known."""
-        object.__setattr__(self, "run", FoldedRun(self.clock()))
+    @classmethod
+    def open(
+        cls,
+        folder: RunFolder,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        policy: Policy | None = None,
+        facts: Facts | None = None,
+    ) -> RunService:
+        """Open the inbox and the files of a run folder."""
+        return cls(
+            name=folder.path.resolve().name,
+            inbox=Inbox.open(folder.inbox, wall_clock),
+            ledger=JournalTail(folder.ledger),
+            metrics=JournalTail(folder.metrics),
+            pictures=Pictures(folder.rollouts),
+            clock=clock,
+            policy=policy,
+            facts=facts,
+        )
 
     async def refresh(self) -> None:
         """Take in what the files have got since the last call."""
-        objects = await run_in_threadpool(self.ledger.read_new)
-        records = await run_in_threadpool(self.metrics.read_new)
+        objects = await run_in_threadpool(self._ledger.read_new)
         for obj in objects:
             self.run.add_entry(Entry.from_json(obj))
+        records = await run_in_threadpool(self._metrics.read_new)
         for record in records:
             self.run.add_record(record)
         if objects or records:
@@ -95,8 +124,10 @@ class RunService:
     @contextlib.asynccontextmanager
     async def tailing(self) -> AsyncIterator[None]:
         """Follow the files while the context is open."""
-        await self.refresh()
-        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._ask_facts())]
+        tasks = [
+            asyncio.create_task(self._repeat(self.refresh, POLL_S)),
+            asyncio.create_task(self._repeat(self._ask_clips, FACTS_S)),
+        ]
         try:
             yield
         finally:
@@ -104,26 +135,28 @@ class RunService:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self) -> None:
+    async def _repeat(self, action: Callable[[], Awaitable[None]], period_s: float) -> None:
+        """Do it for ever; what goes wrong shows in the status, for the run must be seen."""
         while True:
-            await asyncio.sleep(POLL_S)
-            await self.refresh()
+            try:
+                await action()
+            except Exception as error:
+                self._problem = f"{type(error).__name__}: {error}"
+            await asyncio.sleep(period_s)
 
-    async def _ask_facts(self) -> None:
-        while True:
-            self._clips.update(await run_in_threadpool(self.facts.clips))
-            await asyncio.sleep(FACTS_S)
+    async def _ask_clips(self) -> None:
+        self._clips = dict(await run_in_threadpool(self._facts.clips))
 
     def hear(self, heartbeat: Heartbeat) -> None:
         """Take a heartbeat of the trainer."""
         before = self.run.heartbeat
-        self.run.hear(heartbeat, self.clock())
+        self.run.hear(heartbeat, self._clock())
         if before is None or before.state is not heartbeat.state:
             self.changed.fire()
 
     def status(self) -> dict[str, Any]:
         """Return how the run stands, as JSON."""
-        run, now_s = self.run, self.clock()
+        run, now_s = self.run, self._clock()
         heartbeat, state = run.heartbeat, run.state(now_s)
         return {
             "run": self.name,
@@ -134,15 +167,16 @@ class RunService:
             "mark": max(run.mark, heartbeat.mark) if heartbeat else run.mark,
             "lr": heartbeat.lr if heartbeat else None,
             "pids": {
-                "server": self.facts.server_pid,
+                "server": self._facts.server_pid,
                 "trainer": heartbeat.pid if heartbeat and state not in ENDS else None,
-                "window": self.facts.window_pid(),
+                "window": self._facts.window_pid(),
             },
-            "url": self.facts.url,
+            "url": self._facts.url,
             "heartbeat_age_s": round(run.age_s(now_s), 1) if heartbeat else None,
             "settings": heartbeat.settings if heartbeat else {},
             "checkpoints": [asdict(one) for one in run.checkpoints.values()],
-            "clips": dict(self._clips),
+            "clips": self._clips,
+            "problem": self._problem,
             "ledger_head": len(run.entries),
             "cursor": f"{len(run.entries)}.{run.record_count}",
         }

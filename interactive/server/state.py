@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interactive.ledger import Entry, EntryKind
-from interactive.outcome import CommandState
+from interactive.outcome import FINAL_STATES, CommandState
 from interactive.server.heartbeat import Heartbeat, RunState
 from interactive.server.series import Series
 
@@ -96,6 +96,11 @@ class FoldedRun:
         if not 0 <= missing <= len(self.records):
             return None
         return list(self.records)[len(self.records) - missing :]
+
+    def final_outcome(self, command_id: str) -> Outcome | None:
+        """Return a command's outcome once it is final."""
+        outcome = self.outcomes.get(command_id)
+        return outcome if outcome is not None and outcome.state in FINAL_STATES else None
 
     def state(self, now_s: float) -> RunState:
         """Return how the run stands."""

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from neuralos.models.cursor import CURSOR_CHANNELS
+from neuralos.models.cursor import CursorTable
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 
 
@@ -16,10 +16,10 @@ from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 class DenoiserConfig:
     """Sizes of the denoiser; ``widths`` are its channels from fine to coarse."""
 
-    widths: tuple[int, ...] = (48, 96)
+    widths: tuple[int, ...] = (32, 64)
     layers: int = 1
     look: int = 32
-    cursor: int = 24
+    cursor: int = 16
 
 
 class Denoiser(nn.Module):
@@ -29,7 +29,7 @@ class Denoiser(nn.Module):
         super().__init__()
         coarse = len(config.widths) - 1
         self.look = nn.Conv2d(3 * channels, config.look, 1)
-        self.table = nn.Conv2d(CURSOR_CHANNELS, config.cursor, 3, padding=1)
+        self.table = CursorTable(config.cursor)
         self.unet = UNet2DModel(
             sample_size=(GRID_HEIGHT, GRID_WIDTH),
             in_channels=config.look + context + config.cursor,
@@ -39,7 +39,7 @@ class Denoiser(nn.Module):
             block_out_channels=config.widths,
             layers_per_block=config.layers,
             norm_num_groups=8,
-            attention_head_dim=24,
+            attention_head_dim=16,
         )
         self.out = nn.Conv2d(config.widths[0] + config.cursor, channels, 1)
         nn.init.zeros_(self.out.weight)
@@ -56,7 +56,7 @@ class Denoiser(nn.Module):
             hint: what the drawing is conditioned on.
         """
         look = self.look(torch.cat((noisy_NCHW, hint.previous, hint.draft), 1))
-        table = self.table(hint.cursor)
+        table = self.table(hint.position)
         inputs = torch.cat((look, hint.context, table), 1)
         features = self.unet(inputs, timestep_N * 1000).sample
         correction: Tensor = self.out(torch.cat((features, table), 1))
@@ -67,17 +67,17 @@ class Denoiser(nn.Module):
 class DrawingHint:
     """What one drawing is conditioned on: N frames.
 
-    ``previous`` and ``draft`` (N, C, H, W), ``context`` (N, X, H, W), ``cursor``
-    (N, 64, H, W).
+    ``previous`` and ``draft`` (N, C, H, W), ``context`` (N, X, H, W), ``position``
+    (N, 2) of the pointer in pixels.
     """
 
     previous: Tensor
     draft: Tensor
     context: Tensor
-    cursor: Tensor
+    position: Tensor
 
     def rows(self, index: Tensor) -> DrawingHint:
         """Return some of the frames."""
         return DrawingHint(
-            self.previous[index], self.draft[index], self.context[index], self.cursor[index]
+            self.previous[index], self.draft[index], self.context[index], self.position[index]
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralos.shapes import PATCH_PX
+from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, PATCH_PX
 
 PATCH_SIZE = 3 * PATCH_PX * PATCH_PX
 
@@ -50,15 +50,14 @@ class PatchCode(nn.Module):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Return the latents (N, C, H, W) of uint8 frames (N, Y, P, 3)."""
-        patches = _patches(frames)
-        centred = patches - self.mean.view(1, -1, 1, 1)
-        kernel = (self.basis / self.scale[:, None]).unsqueeze(-1).unsqueeze(-1)
-        return F.conv2d(centred, kernel)
+        centred = _patches(frames).flatten(2) - self.mean[:, None]
+        latents = (self.basis / self.scale[:, None]) @ centred
+        return latents.unflatten(2, (GRID_HEIGHT, GRID_WIDTH))
 
     def decode(self, latent_NCHW: Tensor) -> Tensor:
         """Return the uint8 frames (N, Y, P, 3) of latents (N, C, H, W)."""
-        kernel = (self.basis * self.scale[:, None]).T.unsqueeze(-1).unsqueeze(-1)
-        patches = F.conv2d(latent_NCHW, kernel) + self.mean.view(1, -1, 1, 1)
+        patches = (self.basis * self.scale[:, None]).T @ latent_NCHW.flatten(2)
+        patches = (patches + self.mean[:, None]).unflatten(2, (GRID_HEIGHT, GRID_WIDTH))
         pixels = F.pixel_shuffle(patches, PATCH_PX).permute(0, 2, 3, 1)
         return ((pixels + 0.5) * 255).round().clamp(0, 255).to(torch.uint8)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS, KEY_TABLE
-from neuralos.models.cursor import CURSOR_CHANNELS, cursor_cell, cursor_map
+from neuralos.models.cursor import CursorTable, cursor_cell
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
 
@@ -18,12 +18,13 @@ class RnnConfig:
     """Sizes of the recurrent network; ``span_frames`` is how far back it should look."""
 
     lstm: int = 320
-    spatial: int = 24
-    stem: int = 40
+    spatial: int = 16
+    look: int = 32
     cursor: int = 16
+    stem: int = 32
     map: int = 16
     keys: int = 24
-    context: int = 40
+    context: int = 32
     span_frames: int = 96
 
 
@@ -35,11 +36,12 @@ class Recurrent(nn.Module):
         self.config = config
         c = config
         self.key_table = nn.Embedding(2 * KEY_TABLE, c.keys)
-        self.look = nn.Conv2d(2 * channels, c.stem - 8, 1)
-        self.table = nn.Conv2d(2 * CURSOR_CHANNELS, c.cursor, 3, padding=1)
+        self.look = nn.Conv2d(2 * channels, c.look, 1)
+        self.table = CursorTable(c.cursor)
+        self.table_before = CursorTable(c.cursor)
         self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
-        self.stem = nn.Conv2d(c.stem - 8 + c.cursor, c.stem, 3, padding=1)
-        inputs = 2 * c.stem + ACTION_SIZE + 4 + c.keys
+        self.stem = nn.Conv2d(c.look + c.cursor, c.stem, 3, padding=1)
+        inputs = 3 * c.stem + ACTION_SIZE + 4 + c.keys
         self.lstm = nn.LSTM(inputs, c.lstm, batch_first=True)
         self.to_map = nn.Linear(c.lstm, c.map * GRID_HEIGHT * GRID_WIDTH // 4)
         self.spread = nn.Conv2d(c.map, c.map, 3, padding=1)
@@ -65,7 +67,7 @@ class Recurrent(nn.Module):
         previous_BTA: Tensor,
         keys_BTK: Tensor,
         carry: tuple[Tensor, Tensor, Tensor],
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Track a segment.
 
         Args:
@@ -76,17 +78,15 @@ class Recurrent(nn.Module):
             carry: ``hidden`` (B, R), ``cell`` (B, R) and ``spatial`` (B, S, H, W).
 
         Returns:
-            The context (B, T, X, H, W) and the new carry.
+            The context (N, X, H, W), the LSTM's output (N, R), and the new carry.
         """
         batch, frames = action_BTA.shape[:2]
         action, previous = action_BTA.flatten(0, 1), previous_BTA.flatten(0, 1)
         keys = self._pool_keys(keys_BTK.flatten(0, 1))
         stem = self._stem(looks, action, previous, keys)
-        cells = stem.flatten(2)
-        at_cursor = cells.gather(2, cursor_cell(action[:, :2]).view(-1, 1, 1).expand(-1, cells.shape[1], 1))
-        numbers = torch.cat(
-            (at_cursor.squeeze(2), cells.mean(2), _normalised(action), _fine(action), keys), 1
-        )
+        places = (cursor_cell(action[:, :2]), cursor_cell(previous[:, :2]))
+        seen = (*(_at(stem, place) for place in places), stem.mean((2, 3)))
+        numbers = torch.cat((*seen, _normalised(action), _fine(action), keys), 1)
         hidden, cell, spatial = carry
         tracked, (hidden, cell) = self.lstm(
             numbers.unflatten(0, (batch, frames)), (hidden[None], cell[None])
@@ -95,7 +95,7 @@ class Recurrent(nn.Module):
         wide = F.silu(self.spread(F.interpolate(wide, scale_factor=2.0, mode="nearest")))
         maps, spatial = self._track_cells(torch.cat((stem, wide), 1), spatial, frames)
         context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))
-        return context.unflatten(0, (batch, frames)), (hidden[0], cell[0], spatial)
+        return context, tracked.flatten(0, 1), (hidden[0], cell[0], spatial)
 
     def _pool_keys(self, keys_NK: Tensor) -> Tensor:
         held = torch.arange(KEY_SLOTS) >= KEY_SLOTS // 2
@@ -105,8 +105,7 @@ class Recurrent(nn.Module):
     def _stem(
         self, looks: tuple[Tensor, Tensor], action: Tensor, previous: Tensor, keys: Tensor
     ) -> Tensor:
-        now, before = cursor_map(action[:, :2]), cursor_map(previous[:, :2])
-        table = self.table(torch.cat((now, before), 1))
+        table = self.table(action[:, :2]) + self.table_before(previous[:, :2])
         press = self.press(torch.cat((action[:, 2:], keys), 1))[:, :, None, None]
         seen = self.look(torch.cat([look.flatten(0, 1) for look in looks], 1))
         return F.silu(self.stem(torch.cat((F.silu(seen), table * (1 + press)), 1)))
@@ -124,6 +123,12 @@ class Recurrent(nn.Module):
             spatial = keep * spatial + (1 - keep) * new
             outputs.append(spatial)
         return torch.stack(outputs, 1).flatten(0, 1), spatial
+
+
+def _at(maps: Tensor, cell_N: Tensor) -> Tensor:
+    """Return what maps (N, X, H, W) hold in one cell each, (N, X)."""
+    cells = maps.flatten(2)
+    return cells.gather(2, cell_N.view(-1, 1, 1).expand(-1, cells.shape[1], 1)).squeeze(2)
 
 
 def _normalised(action: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from neuralos.diffusion.sampling import sample
-from neuralos.models.cursor import covered_cells, cursor_map
+from neuralos.models.cursor import CursorTable, covered_cells
 from neuralos.models.denoiser import Denoiser, DenoiserConfig, DrawingHint
+from neuralos.models.draft import Draft
 from neuralos.models.patch_code import PatchCode
 from neuralos.models.rnn import Recurrent, RnnConfig
 from neuralos.models.state import SimulatorState
@@ -17,6 +18,9 @@ from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 
 KEEP, RESTORE, DRAW = 0, 1, 2
 """What may become of a cell: stay as it was, show its memory again, be drawn anew."""
+
+_KEEP_BIAS = 4.0
+"""Most cells keep their look: the network starts from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,6 @@ class Observation:
     """
 
     hint: DrawingHint
-    memory_NCHW: Tensor
     fate_N3HW: Tensor
     state: SimulatorState
 
@@ -56,12 +59,14 @@ class Simulator(nn.Module):
         self.code = PatchCode(config.components)
         self.rnn = Recurrent(config.rnn, config.components)
         self.fate = nn.Conv2d(context, 3, 3, padding=1)
-        self.draft = nn.Conv2d(context, config.components, 1)
+        self.fate_now = CursorTable(3)
+        self.fate_before = CursorTable(3)
+        self.draft = Draft(config.components, context, config.rnn.lstm)
         self.denoiser = Denoiser(config.denoiser, config.components, context)
         self.first_hidden = nn.Parameter(torch.zeros(config.rnn.lstm))
         self.first_spatial = nn.Parameter(torch.zeros(config.rnn.spatial, 1, 1))
-        nn.init.zeros_(self.draft.weight)
-        nn.init.zeros_(self.draft.bias)
+        with torch.no_grad():
+            self.fate.bias.copy_(torch.tensor([_KEEP_BIAS, 0.0, 0.0]))
 
     def initial_state(self, latent_BCHW: Tensor) -> SimulatorState:
         """Return the state in which a passage begins at a known frame."""
@@ -87,21 +92,20 @@ class Simulator(nn.Module):
             keys_BTK: key indices.
             state: the carried state; its memory is not read here.
         """
-        context_BTXHW, carry = self.rnn(
+        context, tracked, carry = self.rnn(
             (previous_BTCHW, memory_BTCHW),
             action_BUA[:, 1:],
             action_BUA[:, :-1],
             keys_BTK,
             (state.hidden, state.cell, state.spatial),
         )
-        context = context_BTXHW.flatten(0, 1)
         memory = memory_BTCHW.flatten(0, 1)
-        cursor = cursor_map(action_BUA[:, 1:, :2].flatten(0, 1))
-        hint = DrawingHint(
-            previous_BTCHW.flatten(0, 1), memory + self.draft(context), context, cursor
-        )
-        new_state = SimulatorState(*carry, memory=state.memory)
-        return Observation(hint, memory, self.fate(context), new_state)
+        now = action_BUA[:, 1:, :2].flatten(0, 1)
+        before = action_BUA[:, :-1, :2].flatten(0, 1)
+        draft = self.draft(memory, context, tracked, now)
+        hint = DrawingHint(previous_BTCHW.flatten(0, 1), draft, context, now)
+        fate = self.fate(context) + self.fate_now(now) + self.fate_before(before)
+        return Observation(hint, fate, SimulatorState(*carry, memory=state.memory))
 
     def step(
         self,

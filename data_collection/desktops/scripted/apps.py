@@ -76,8 +76,8 @@ def _paint_browser(canvas: Frame) -> None:
     for row, line in enumerate(_PAGE_LINES):
         write(canvas, 16, 104 + 16 * row, line, INK)
     fill(canvas, Rect(16, 160, 80, 40), (232, 120, 88))
-    fill(canvas, Rect(112, 160, 80, 40), (88, 144, 224))
-    fill(canvas, Rect(208, 160, 80, 40), (240, 200, 80))
+    fill(canvas, Rect(120, 160, 80, 40), (88, 144, 224))
+    fill(canvas, Rect(224, 160, 80, 40), (240, 200, 80))
 
 
 def _paint_trash(canvas: Frame) -> None:

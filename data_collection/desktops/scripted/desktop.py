@@ -14,7 +14,13 @@ from data_collection.desktops.scripted.drawing import paste
 from data_collection.desktops.scripted.geometry import Rect
 from data_collection.desktops.scripted.icons import Icon, IconGrid
 from data_collection.desktops.scripted.menu import Menu, MenuItem, menu_at
-from data_collection.desktops.scripted.painter import TASKBAR_PX, Painter, Scene, task_rects
+from data_collection.desktops.scripted.painter import (
+    TASKBAR_PX,
+    Painter,
+    Scene,
+    menu_button,
+    task_rects,
+)
 from data_collection.desktops.scripted.sprites import ARROW, HOURGLASS
 from data_collection.desktops.scripted.windows import Window, WindowStack
 from data_collection.events import Button, ButtonChanged, Event, KeyChanged, PointerMoved
@@ -198,6 +204,9 @@ class ScriptedDesktop:
             self._drag = _Drag(window.id, x_px - window.rect.x_px, y_px - window.rect.y_px)
 
     def _press_taskbar(self, x_px: int, y_px: int) -> None:
+        button = menu_button(self.height_px)
+        if button.contains(x_px, y_px):
+            self._menu = menu_at(button.x_px, self._area.height_px, self._area, self.config.snap_px)
         windows = sorted(self._windows, key=lambda window: window.id)
         rects = task_rects(len(windows), self.width_px, self.height_px)
         for window, rect in zip(windows, rects, strict=False):

@@ -61,9 +61,14 @@ class Scene:
     menu: Menu | None
 
 
+def menu_button(height_px: int) -> Rect:
+    """Return where the taskbar's menu button is on a screen of that height."""
+    return Rect(8, height_px - TASKBAR_PX + 4, 48, 16)
+
+
 def task_rects(count: int, width_px: int, height_px: int) -> tuple[Rect, ...]:
     """Return where the taskbar's buttons are, as many of ``count`` as fit."""
-    fit = max(0, (width_px - _TASKS_FROM_PX - 32) // _TASK_WIDTH_PX)
+    fit = max(0, (width_px - _TASKS_FROM_PX) // _TASK_WIDTH_PX)
     y_px = height_px - TASKBAR_PX + 4
     return tuple(
         Rect(_TASKS_FROM_PX + _TASK_WIDTH_PX * index, y_px, _TASK_WIDTH_PX - 8, 16)
@@ -104,10 +109,9 @@ class Painter:
     def _paint_taskbar(self, canvas: Frame, scene: Scene) -> None:
         top_px = self._height_px - TASKBAR_PX
         fill(canvas, Rect(0, top_px, self._width_px, TASKBAR_PX), _BAR)
-        start = Rect(8, top_px + 4, 48, 16)
+        start = menu_button(self._height_px)
         fill(canvas, start, (88, 176, 120))
         write_centred(canvas, start, "Menu", INK)
-        fill(canvas, Rect(self._width_px - 24, top_px + 4, 16, 16), _TASK)
         tasks = [
             (window.title, _TASK_FOCUSED if window.id == scene.focused else _TASK)
             for window in sorted(scene.windows, key=lambda window: window.id)

@@ -1,0 +1,161 @@
+"""The recording side of a window: which trace is open, how it begins and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from data_collection.clock import Clock
+from data_collection.desktops.desktop import Desktop
+from data_collection.events import Event, Marker, PointerMoved
+from data_collection.hud import Recording
+from data_collection.sink import ClipSink
+from data_collection.sitting import Sitting, Tally, new_trace_id
+from data_collection.trace import FPS, Consent, Frame, TraceHeader
+from data_collection.viewport import Point
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderConfig:
+    """How a window is recorded.
+
+    ``seed`` is the first reset's; each further reset takes the next. ``source`` and
+    ``policy`` say who acts. With ``Consent.SYNTHETIC`` (a scripted user) nobody is asked.
+    ``hold_clips`` whole clips wait before they are handed on: what a person can discard.
+    Recording stops, visibly, when less than ``min_disk_left_bytes`` are left.
+    """
+
+    seed: int = 0
+    source: str = "person"
+    policy: str = ""
+    consent: Consent = Consent.GIVEN
+    record_from_start: bool = True
+    fps: int = FPS
+    pump_hz: int = 200
+    hold_clips: int = 1
+    min_disk_left_bytes: int = 500_000_000
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Tape:
+    """Records one trace after another into a sink.
+
+    The first event of a trace is a marker, ``reset`` where the desktop had just been reset
+    to the header's seed (such a trace can be replayed) and ``resume`` where it went on from
+    before; then the pointer's place, where it is known.
+    """
+
+    def __init__(
+        self,
+        sink: ClipSink,
+        clock: Clock,
+        rng: Random,
+        config: RecorderConfig,
+        say: Callable[[str], None],
+    ) -> None:
+        self.tally = Tally()
+        self.recording = Recording.OFF
+        self.frames = 0
+        """Frames recorded and not discarded, over all traces."""
+        self._sink = sink
+        self._clock = clock
+        self._rng = rng
+        self._config = config
+        self._say = say
+        self._sitting: Sitting | None = None
+        self._opening: tuple[str, ...] = ()
+        self._label = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether a trace is open."""
+        return self._sitting is not None
+
+    def begin(self, desktop: Desktop, frame_source: str, seed: int, fresh: bool) -> None:
+        """Begin a trace where recording is on; its first frame is the next one added.
+
+        Args:
+            desktop: what is on the screen.
+            frame_source: ``real`` or ``simulator``.
+            seed: the seed of the desktop's last reset.
+            fresh: whether it has not been stepped since.
+        """
+        if self.recording is not Recording.ON:
+            return
+        wall_s = self._clock.wall_s()
+        self._label = desktop.label
+        header = TraceHeader(
+            trace_id=new_trace_id(wall_s, self._rng),
+            desktop=desktop.name,
+            width_px=desktop.width_px,
+            height_px=desktop.height_px,
+            seed=seed,
+            source=self._config.source,
+            consent=self._config.consent,
+            anchor_wall_s=wall_s,
+            anchor_mono_ns=self._clock.monotonic_ns(),
+            fps=self._config.fps,
+            frame_source=frame_source,
+            checkpoint=self._label if frame_source == "simulator" else "",
+            policy=self._config.policy,
+            versions=self._config.versions,
+        )
+        self._sitting = Sitting(header, self._sink, self._config.hold_clips, self.tally)
+        self._opening = ("reset" if fresh else "resume",)
+
+    def note(self, kind: str) -> None:
+        """Add a marker to how the trace begins."""
+        self._opening = (*self._opening, kind)
+
+    def opening(self, t_mono_ns: int, pointer: Point | None) -> list[Event]:
+        """Return how the trace begins, once; the desktop takes it too, for its pointer."""
+        kinds, self._opening = self._opening, ()
+        events: list[Event] = [Marker(kind, "", t_mono_ns) for kind in kinds]
+        if kinds and pointer is not None:
+            events.append(PointerMoved(*pointer, t_mono_ns))
+        return events
+
+    def add(self, frame: Frame, group: Sequence[Event], due_ns: int) -> bool:
+        """Add a frame and the events that led to it; return whether a clip is full."""
+        if self._sitting is None:
+            return False
+        self._sitting.add(frame, group, due_ns)
+        self.frames += 1
+        return self._sitting.clip_full
+
+    def new_label(self, label: str, now_ns: int) -> list[Event]:
+        """Return a marker where the simulator's label, its weights, changed within a trace."""
+        if self._sitting is None or label == self._label:
+            return []
+        self._label = label
+        simulated = self._sitting.header.frame_source == "simulator"
+        return [Marker("checkpoint", label, now_ns)] if simulated else []
+
+    def cut(self, state: dict[str, Any]) -> None:
+        """Close a full clip; ``state`` is the desktop's after its last frame."""
+        if self._sitting is not None:
+            self._hand_on(self._sitting.cut, state)
+
+    def end(self, state: dict[str, Any]) -> None:
+        """End the trace, if one is open, and hand on all of it."""
+        self._opening = ()
+        if self._sitting is not None:
+            self._hand_on(self._sitting.end, state)
+            self._sitting = None
+
+    def discard(self) -> int:
+        """Throw away what was not handed on yet; return how many frames that were."""
+        dropped = self._sitting.discard() if self._sitting is not None else 0
+        self.frames -= dropped
+        return dropped
+
+    def _hand_on(self, verb: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:
+        """Give clips to the sink; its refusal stops recording, visibly."""
+        try:
+            verb(state)
+        except OSError as error:
+            self._sitting = None
+            self.recording = Recording.OFF
+            self._say(f"recording stopped, its last seconds are lost: {error}")

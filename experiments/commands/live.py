@@ -1,0 +1,82 @@
+"""``neuralos live``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.config import config_options, load_config
+from experiments.console import emit, json_option, note
+from experiments.durations import Duration
+from experiments.live import LoopOptions, run_loop
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="No window: a scripted user in its place.")
+@click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
+@click.option(
+    "--headless-for",
+    type=Duration(),
+    help="End after so long where there is no display; elsewhere as long as you like.",
+)
+@click.option("--seed", type=int, default=None, help="Seed of the run, the desktop and its users.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("runs/live"),
+    show_default=True,
+    help="Run folder; one that exists is continued.",
+)
+@click.option(
+    "--wandb",
+    "wandb_mode",
+    type=click.Choice(["auto", "disabled", "offline", "online"]),
+    default="auto",
+    show_default=True,
+    help="Mirror to Weights & Biases; auto is online with a login, offline without.",
+)
+@click.option("--port", type=int, default=0, help="Port of the page; a free one by default.")
+@config_options
+@json_option
+def live(
+    headless: bool,
+    seconds: float | None,
+    headless_for: float | None,
+    seed: int | None,
+    run: Path,
+    wandb_mode: str,
+    port: int,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Use a desktop while a simulator of it learns from you, and steer the training.
+
+    A window with a small desktop opens. What you do in it is recorded (after you agree)
+    and streamed into a training run within seconds. Right Ctrl + F6 changes between the
+    desktop and what the simulator has learned of it; the printed address is the page from
+    which you steer the run. Close the window or press Ctrl-C to end; the same command
+    continues the run.
+    """
+    options = LoopOptions(
+        run=run,
+        command="live",
+        window=True,
+        headless=headless,
+        seconds=seconds,
+        headless_seconds=headless_for,
+        wandb=wandb_mode,
+        port=port,
+    )
+    values = run_loop(options, load_config(config, overrides, seed), note)
+    emit("live", values, as_json=as_json, text=_in_words(values))
+
+
+def _in_words(values: dict[str, Any]) -> str:
+    return (
+        f"{values['steps']} steps, loss {values['loss']}, clips {values['clips']}\n"
+        f"run folder: {values['run']}\nnewest rollout (real above, simulated below): "
+        f"{values['rollout_png'] or 'none yet'}"
+    )

@@ -1,0 +1,38 @@
+"""``neuralos play``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from experiments.commands.record import record_values
+from experiments.console import emit, json_option
+from experiments.durations import Duration, deadline
+from experiments.recording import Sitter, desktops_of, record_to_store
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("traces"),
+    show_default=True,
+    help="Where a recording goes, if you ask for one.",
+)
+@click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the desktop it starts from.")
+@json_option
+def play(checkpoint: Path, out: Path, seconds: float | None, seed: int, as_json: bool) -> None:
+    """Use the simulator of CHECKPOINT in the window.
+
+    The scripted desktop is shown until the simulator is up, and gives it its first frames.
+    Right Ctrl + F6 changes between the two. Nothing is recorded unless you ask for it
+    (Right Ctrl + F9).
+    """
+    desktops, start_on = desktops_of(str(checkpoint))
+    sitter = Sitter(seed=seed)
+    config = sitter.config("person", start_on=start_on, record=False)
+    recorded = record_to_store(out, desktops, sitter, config, deadline(seconds))
+    emit("play", record_values(recorded), as_json=as_json)

@@ -1,0 +1,102 @@
+"""``neuralos record``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.console import Failure, Status, emit, json_option, note
+from experiments.doctor import has_display
+from experiments.durations import Duration, deadline
+from experiments.recording import (
+    Recorded,
+    Sitter,
+    desktops_of,
+    record_to_server,
+    record_to_store,
+)
+from interactive.policy import Role
+from interactive.server.auth import read_token
+
+
+@click.command()
+@click.option(
+    "--desktop", default="scripted", show_default=True, help="scripted, or a checkpoint's folder."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of a trace store to record into."
+)
+@click.option("--server", help="Address of a run's server to stream to.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="File with the token for --server."
+)
+@click.option(
+    "--spool",
+    type=click.Path(path_type=Path),
+    default=Path("runs/spool"),
+    show_default=True,
+    help="Where clips wait for the server; they survive a crash.",
+)
+@click.option("--user", default="", help="A scripted user in place of you: task or explorer.")
+@click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
+@click.option("--seed", default=0, show_default=True, help="Seed of desktop and scripted user.")
+@json_option
+def record(
+    desktop: str,
+    out: Path | None,
+    server: str | None,
+    token_file: Path | None,
+    spool: Path,
+    user: str,
+    seconds: float | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Use a desktop in a window and record what you do, without a trainer on this machine.
+
+    With --server the clips go to a run that trains elsewhere; with --out (the default is
+    ./traces) they stay here. Right Ctrl + F1 in the window shows the keys.
+    """
+    if not has_display() and not user:
+        raise Failure(
+            Status.ENVIRONMENT,
+            "no_display",
+            "there is no display for a window.",
+            "Log in to a desktop, or let a scripted user record: --user task.",
+        )
+    desktops, start_on = desktops_of(desktop)
+    sitter = Sitter(user, seed)
+    config = sitter.config("live" if server else "person", start_on=start_on, record=True)
+    until = deadline(seconds)
+    if server is None:
+        where = out or Path("traces")
+        recorded = record_to_store(where, desktops, sitter, config, until)
+    else:
+        if token_file is None:
+            raise Failure(Status.USAGE, "no_token", "--server also needs --token-file.")
+        where = spool
+        token = read_token(token_file, Role.COLLECTOR)
+        recorded = record_to_server(spool, server, token, desktops, sitter, config, until)
+        if recorded.waiting:
+            note(f"{recorded.waiting} clips wait in {spool}; the same command sends them")
+    values = record_values(recorded)
+    text = f"{values['clips']} clips of {values['trace'] or 'no trace'} in {server or where}"
+    emit("record", values, as_json=as_json, text=text)
+
+
+def record_values(recorded: Recorded) -> dict[str, Any]:
+    """Return the object of ``neuralos record``."""
+    tally = recorded.tally
+    return {
+        "trace": tally.traces[-1] if tally.traces else None,
+        "traces": list(tally.traces),
+        "frames": tally.frames,
+        "clips": tally.clips,
+        "fps": round(recorded.fps, 2),
+        "late": tally.late,
+        "acknowledged": recorded.push.acknowledged,
+        "quarantined": recorded.push.quarantined,
+        "waiting": recorded.waiting,
+    }

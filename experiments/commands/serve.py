@@ -1,0 +1,34 @@
+"""``neuralos serve``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from experiments.console import emit, json_option, note
+from experiments.server import Address, free_port
+from experiments.server import serve as serve_run
+from interactive.run_folder import RunFolder
+from interactive.server.auth import create_tokens
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=0, help="Port; the run's last one or a free one.")
+@click.option("--allow-remote", is_flag=True, help="Let --host reach beyond this machine.")
+@json_option
+def serve(run: Path, host: str, port: int, allow_remote: bool, as_json: bool) -> None:
+    """Serve a run that is finished or waits for its trainer, until Ctrl-C."""
+    folder = RunFolder.open(run)
+    create_tokens(folder)
+    address = Address(host, free_port(host, port, folder.read_server()), allow_remote)
+    ended = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: ended.set())
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    note(f"serving {run} at {address.url} (Ctrl-C ends it)")
+    serve_run(folder, address, ended)
+    emit("serve", {"url": address.url}, as_json=as_json)

@@ -1,0 +1,60 @@
+"""``neuralos train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from experiments.config import load_config, set_option
+from experiments.console import emit, json_option, note
+from experiments.durations import Duration
+from experiments.live import LoopOptions, run_loop
+from experiments.summary import newest_checkpoint
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("runs/train"),
+    show_default=True,
+    help="Run folder; one that exists is continued.",
+)
+@click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
+@click.option("--seed", type=int, default=None, help="Seed of the run and its base data.")
+@click.option(
+    "--wandb",
+    "wandb_mode",
+    type=click.Choice(["auto", "disabled", "offline", "online"]),
+    default="auto",
+    show_default=True,
+    help="Mirror to Weights & Biases.",
+)
+@click.option("--port", type=int, default=0, help="Port of the server; a free one by default.")
+@set_option
+@json_option
+def train(
+    config: Path | None,
+    run: Path,
+    seconds: float | None,
+    seed: int | None,
+    wandb_mode: str,
+    port: int,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train a simulator, with the server that steers it and takes recordings.
+
+    CONFIG is a TOML file; without one the built-in tiny configuration is used. Windows
+    elsewhere feed the run with `neuralos record --server URL --token-file F`.
+    """
+    options = LoopOptions(
+        run=run, command="train", window=False, seconds=seconds, wandb=wandb_mode, port=port
+    )
+    found = run_loop(options, load_config(config, overrides, seed), note)
+    checkpoint = newest_checkpoint(run)
+    values = {**{key: found[key] for key in ("steps", "loss", "run")}, "checkpoint": checkpoint}
+    text = f"{found['steps']} steps, loss {found['loss']}; newest checkpoint: {checkpoint}"
+    emit("train", values, as_json=as_json, text=text)

@@ -1,0 +1,130 @@
+"""One TOML file names a run: the sections of every package, read strictly."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from experiments.base_data import BaseConfig
+from interactive.boundary import Cadence
+from interactive.run_folder import RunFolder, RunInfo
+from neuralos.config import Document, read_document, to_toml
+
+ENTRY_POINT = "neuralos.control:create_trainer"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What a run is besides its parts: ``seed`` decides every draw."""
+
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringConfig:
+    """What a run does by itself, counted in steps; 0 is never, for ``end_step`` no end."""
+
+    checkpoint_every: int = 50
+    evaluate_every: int = 100
+    keep_checkpoints: int = 3
+    end_step: int = 0
+
+    def cadence(self) -> Cadence:
+        """Return the boundary's cadence."""
+        return Cadence(
+            checkpoint_every=self.checkpoint_every,
+            evaluate_every=self.evaluate_every,
+            keep_checkpoints=self.keep_checkpoints,
+            end_step=self.end_step or None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessConfig:
+    """A run's whole configuration: this package's sections, and those of the simulator."""
+
+    run: RunConfig
+    base: BaseConfig
+    steering: SteeringConfig
+    simulator: dict[str, Any]
+
+    def to_toml(self) -> str:
+        """Return the resolved configuration as TOML."""
+        own = {"run": self.run, "base": self.base, "steering": self.steering}
+        return to_toml({**own, **self.simulator})
+
+
+def load_config(path: Path | None, overrides: tuple[str, ...], seed: int | None) -> HarnessConfig:
+    """Read a configuration; without a file the built-in ``tiny`` one.
+
+    Raises:
+        ConfigError: a key, a value or the file is wrong; the message names the nearest key.
+    """
+    from neuralos.build import SECTIONS
+
+    document = read_document(path, overrides)
+    document.check_sections([*SECTIONS, "run", "base", "steering"])
+    simulator = {name: document.section(name, cls) for name, cls in SECTIONS.items()}
+    config = _own(document, simulator)
+    return config if seed is None else replace(config, run=RunConfig(seed))
+
+
+def load_run_config(run: Path) -> HarnessConfig:
+    """Read this package's sections of a run's configuration, without the simulator's."""
+    return _own(read_document(RunFolder(run).config), {})
+
+
+def _own(document: Document, simulator: dict[str, Any]) -> HarnessConfig:
+    return HarnessConfig(
+        run=document.section("run", RunConfig),
+        base=document.section("base", BaseConfig),
+        steering=document.section("steering", SteeringConfig),
+        simulator=simulator,
+    )
+
+
+def open_or_create(path: Path, config: HarnessConfig, say: Callable[[str], None]) -> RunFolder:
+    """Continue the run of a folder, or begin one there.
+
+    Raises:
+        RunVersionMismatch: the run is of another version.
+        RunUnwritable: the folder cannot be written.
+    """
+    text = config.to_toml()
+    if RunFolder(path).info_file.exists():
+        folder = RunFolder.open(path)
+        if folder.config.read_text("utf-8") != text:
+            say(f"continuing {path} with its own configuration, {folder.config}")
+        return folder
+    info = RunInfo(
+        entry_point=ENTRY_POINT,
+        seed=config.run.seed,
+        code_version=importlib.metadata.version("neuralos-interactive"),
+    )
+    return RunFolder.create(path, config=text, info=info)
+
+
+def set_option(function: Function) -> Function:
+    """Give a command ``--set``, handed to it as ``overrides``."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Override one value of the configuration; may be repeated.",
+    )(function)
+
+
+def config_options(function: Function) -> Function:
+    """Give a command ``--config`` and ``--set``."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="TOML file; the built-in tiny configuration without one.",
+    )(set_option(function))

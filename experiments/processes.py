@@ -1,0 +1,104 @@
+"""The parts of a loop as child processes: ``python -m experiments.processes PART RUN``.
+
+A child logs to its standard output, ends cleanly when its standard input closes, and
+says why in one line when it cannot go on.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from experiments.children import watch_parent
+from experiments.console import run_cli
+
+
+@click.group()
+def parts() -> None:
+    """Run one part of a loop; started by `neuralos live` and `neuralos train`."""
+
+
+run_argument = click.argument("run", type=click.Path(path_type=Path, exists=True))
+
+
+@parts.command()
+@run_argument
+@click.option("--host", required=True, help="Address to listen on.")
+@click.option("--port", type=int, required=True, help="Port to listen on.")
+@click.option("--allow-remote", is_flag=True, help="Listen beyond this machine.")
+def server(run: Path, host: str, port: int, allow_remote: bool) -> None:
+    """Control, ingest and page."""
+    from experiments.server import Address, serve
+    from interactive.run_folder import RunFolder
+
+    serve(RunFolder.open(run), Address(host, port, allow_remote), watch_parent())
+
+
+@parts.command()
+@run_argument
+def trainer(run: Path) -> None:
+    """The training loop."""
+    from experiments.config import load_run_config
+    from interactive.boundary import Boundary
+    from interactive.worker import run_worker
+
+    ended = watch_parent()
+
+    def end_when_asked(boundary: Boundary) -> None:
+        def wait() -> None:
+            ended.wait()
+            boundary.request_end()
+
+        threading.Thread(target=wait, name="end", daemon=True).start()
+
+    run_worker(run, cadence=load_run_config(run).steering.cadence(), on_open=end_when_asked)
+
+
+@parts.command()
+@run_argument
+@click.option("--url", required=True, help="Address of the run's server.")
+@click.option("--seed", type=int, default=0, help="Seed of the desktop and the scripted user.")
+@click.option("--user", default="", help="A scripted user's name; empty is a person.")
+def window(run: Path, url: str, seed: int, user: str) -> None:
+    """The window, recorded and streamed into the run."""
+    from experiments.recording import Sitter, desktops_of_run, record_to_server
+    from experiments.summary import spool_folder
+    from interactive.checkpoints import CheckpointLibrary
+    from interactive.policy import Role
+    from interactive.run_folder import RunFolder
+    from interactive.server.auth import read_token
+
+    ended = watch_parent()
+    folder = RunFolder.open(run)
+    sitter = Sitter(user, seed)
+    library = CheckpointLibrary(folder.checkpoints)
+    recorded = record_to_server(
+        spool_folder(folder),
+        url,
+        read_token(folder.tokens, Role.COLLECTOR),
+        desktops_of_run(folder.path.resolve(), lambda: bool(library.manifests())),
+        sitter,
+        sitter.config("live", start_on="real", record=True),
+        ended.is_set,
+    )
+    click.echo(f"recorded {recorded.tally.clips} clips at {recorded.fps:.1f} frames a second")
+
+
+@parts.command()
+@run_argument
+@click.option("--mode", type=click.Choice(["offline", "online"]), required=True, help="W&B mode.")
+def mirror(run: Path, mode: str) -> None:
+    """The W&B mirror."""
+    from experiments.wandb_mirror import mirror as follow
+    from interactive.run_folder import RunFolder
+
+    ended = watch_parent()
+    follow(RunFolder.open(run), cast(Literal["offline", "online"], mode), ended.wait)
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(parts, sys.argv[1:]))

@@ -1,0 +1,246 @@
+"""A window wired up: its desktops, where its clips go, and what its HUD tells."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from data_collection.clock import SystemClock
+from data_collection.desktops.desktop import Desktop
+from data_collection.desktops.pair import Desktops
+from data_collection.desktops.process import ProcessConfig, ProcessDesktop
+from data_collection.desktops.scripted import ScriptedDesktop
+from data_collection.push import Pusher, PushStatus
+from data_collection.recorder import Recorder, RecorderConfig
+from data_collection.sink import ClipSink
+from data_collection.sinks import BackgroundSink, SpoolSink, StoreSink
+from data_collection.sitting import Tally
+from data_collection.spool import Spool
+from data_collection.store import TraceStore
+from data_collection.trace import Consent
+from data_collection.users import make_user
+from data_collection.window import Window, WindowConfig
+from experiments.console import Failure, Status
+
+STATUS_PERIOD_S = 1.0
+DRAIN_S = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sitter:
+    """Who sits at the desktop: a person, or a scripted user of the given name."""
+
+    script: str = ""
+    seed: int = 0
+
+    def config(self, source: str, *, start_on: str, record: bool) -> RecorderConfig:
+        """Return how this sitter is recorded."""
+        scripted = bool(self.script)
+        return RecorderConfig(
+            seed=self.seed,
+            source=source,
+            policy=self.script or "person",
+            consent=Consent.SYNTHETIC if scripted else Consent.GIVEN,
+            record_from_start=record,
+            start_on=start_on,
+            hold_clips=0 if scripted else 1,
+        )
+
+
+def simulator_desktop(checkpoint: str | None, run_dir: str | None) -> ProcessDesktop:
+    """Start the simulator in a process of its own.
+
+    Args:
+        checkpoint: the folder of one checkpoint, or
+        run_dir: a run whose newest checkpoint is followed.
+    """
+    arguments = {"checkpoint": checkpoint} if checkpoint else {"run_dir": run_dir}
+    desktop = ProcessDesktop(ProcessConfig("neuralos.play:create", arguments))
+    desktop.start()
+    return desktop
+
+
+def desktops_of(name: str) -> tuple[Desktops, str]:
+    """Return the desktops behind ``--desktop NAME`` and which of them comes first.
+
+    Raises:
+        Failure: there is no desktop and no checkpoint of that name.
+    """
+    if name == "scripted":
+        return Desktops(ScriptedDesktop()), "real"
+    if Path(name).is_dir():
+        return Desktops(ScriptedDesktop(), lambda: simulator_desktop(name, None)), "simulator"
+    raise Failure(
+        Status.USAGE,
+        "unknown_desktop",
+        f"no desktop {name!r}.",
+        "Say scripted, or the folder of a checkpoint.",
+    )
+
+
+def desktops_of_run(run_dir: Path, has_checkpoint: Callable[[], bool]) -> Desktops:
+    """Return the scripted desktop, with the run's newest simulator beside it."""
+
+    def simulator() -> Desktop | None:
+        return simulator_desktop(None, str(run_dir)) if has_checkpoint() else None
+
+    return Desktops(ScriptedDesktop(), simulator)
+
+
+class LoopTelemetry:
+    """What the HUD says of the loop: the spool's state, and the training's, asked of the server.
+
+    The server is asked in a thread; the window only reads the last answer.
+    """
+
+    def __init__(self, spool: Spool, client: httpx.Client) -> None:
+        self._spool = spool
+        self._client = client
+        self._training = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name="telemetry", daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._ended.set()
+
+    def unacknowledged(self) -> int:
+        """Return how many clips wait in the spool."""
+        return len(self._spool.pending())
+
+    def disk_left_bytes(self) -> int | None:
+        """Return the room on the spool's disk."""
+        return self._spool.disk_free_bytes
+
+    def training(self) -> str:
+        """Return the training's state and step."""
+        return self._training
+
+    def _ask(self) -> None:
+        while not self._ended.wait(STATUS_PERIOD_S):
+            try:
+                status = self._client.get("/api/status", timeout=2.0)
+                said = status.json() if status.is_success else {}
+            except (httpx.HTTPError, ValueError):
+                said = {"state": "no server"}
+            self._training = _in_words(said)
+
+
+def _in_words(status: dict[str, Any]) -> str:
+    state, step = status.get("state", ""), status.get("step")
+    return f"{state}, step {step}" if step else str(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a window left behind."""
+
+    tally: Tally
+    fps: float
+    push: PushStatus
+    waiting: int = 0
+    """Clips that stay in the spool for the next start."""
+
+
+def run_window(
+    desktops: Desktops,
+    sink: ClipSink,
+    sitter: Sitter,
+    config: RecorderConfig,
+    telemetry: LoopTelemetry | None,
+    destination: str,
+    until: Callable[[], bool],
+) -> tuple[Tally, float]:
+    """Open the window, record until it is closed or ``until()``, and close it.
+
+    Returns:
+        What was recorded, and the frames a second of the last two seconds.
+
+    Raises:
+        NoDisplay: there is nothing to open a window on.
+        SinkError: clips could not be kept.
+    """
+    background = BackgroundSink(sink)
+    window = Window(WindowConfig(destination=destination))
+    recorder = Recorder(
+        window,
+        desktops,
+        background,
+        SystemClock(),
+        random.Random(),
+        config,
+        telemetry=telemetry,
+        user=make_user(sitter.script) if sitter.script else None,
+    )
+    window.open()
+    try:
+        tally = recorder.run(until)
+        return tally, recorder.fps
+    finally:
+        background.close()
+        window.close()
+
+
+def record_to_server(
+    spool_folder: Path,
+    url: str,
+    token: str,
+    desktops: Desktops,
+    sitter: Sitter,
+    config: RecorderConfig,
+    until: Callable[[], bool],
+) -> Recorded:
+    """Record into a durable spool and send it to a server, which may come and go.
+
+    Raises:
+        NoDisplay: there is nothing to open a window on.
+        SinkError: clips could not be kept.
+    """
+    headers = {"Authorization": f"Bearer {token}"}
+    with ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=10.0))
+        spool = Spool.open(spool_folder)
+        telemetry = LoopTelemetry(spool, client)
+        pusher = Pusher(spool, client, SystemClock())
+        telemetry.start()
+        stack.callback(telemetry.stop)
+        pusher.start()
+        tally, fps = run_window(
+            desktops, SpoolSink(spool), sitter, config, telemetry, f"the run at {url}", until
+        )
+        waiting = pusher.stop(DRAIN_S)
+        return Recorded(tally, fps, pusher.status, waiting)
+
+
+def record_to_store(
+    folder: Path,
+    desktops: Desktops,
+    sitter: Sitter,
+    config: RecorderConfig,
+    until: Callable[[], bool],
+) -> Recorded:
+    """Record straight into a local trace store.
+
+    Raises:
+        NoDisplay: there is nothing to open a window on.
+        StoreLocked: another process holds the store.
+        SinkError: clips could not be kept.
+    """
+    store = TraceStore.open(folder)
+    try:
+        sink = StoreSink(store, SystemClock())
+        tally, fps = run_window(desktops, sink, sitter, config, None, str(folder), until)
+        return Recorded(tally, fps, PushStatus(acknowledged=tally.clips))
+    finally:
+        store.close()

@@ -1,0 +1,55 @@
+"""Where a run stands: as its server says, or as its files do where no server runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.base_data import SOURCE as BASE
+from experiments.connection import Connection
+from experiments.summary import read_rows
+from interactive.client import ServerUnreachable
+from interactive.ledger import EntryKind, read_ledger
+from interactive.metrics import read_metrics
+from interactive.policy import Role
+from interactive.run_folder import RunFolder
+
+KEYS = ("run", "state", "branch", "step", "mark", "lr", "pids", "url", "clips")
+
+
+def standing(connection: Connection) -> dict[str, Any]:
+    """Return the object of ``neuralos ctl status``.
+
+    Raises:
+        ServerUnreachable: a server was named and nobody answers there.
+    """
+    try:
+        with connection.client(Role.VIEWER) as client:
+            status = client.status()
+        found = {key: status[key] for key in KEYS}
+        return {**found, "run": str(connection.run or found["run"])}
+    except ServerUnreachable:
+        if connection.run is None:
+            raise
+        return _from_files(connection.folder())
+
+
+def _from_files(folder: RunFolder) -> dict[str, Any]:
+    steps = list(read_metrics(folder.metrics))
+    entries = read_ledger(folder.ledger)
+    marks = [entry.body["mark"] for entry in entries if entry.kind is EntryKind.MARK]
+    rows = read_rows(folder.data)
+    last = steps[-1] if steps else None
+    return {
+        "run": str(folder.path),
+        "state": "stopped" if entries else "waiting",
+        "branch": last.branch if last else "main",
+        "step": last.step if last else 0,
+        "mark": marks[-1] if marks else 0,
+        "lr": last.lr if last else None,
+        "pids": {"server": None, "trainer": None, "window": None},
+        "url": None,
+        "clips": {
+            "base": sum(row.source == BASE for row in rows),
+            "live": sum(row.source != BASE for row in rows),
+        },
+    }

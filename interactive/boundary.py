@@ -1,0 +1,334 @@
+"""What happens between two steps: adopt data, serve commands, save, evaluate, hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from interactive.branch import RunState
+from interactive.checkpoints import CheckpointLibrary
+from interactive.commands import Command, Evaluate, SaveCheckpoint, Stop
+from interactive.ledger import Entry, EntryKind, LedgerWriter
+from interactive.metrics import MetricsRow, MetricsWriter, json_safe
+from interactive.outcome import CommandState, Reason, Rejected
+from interactive.planner import Planner
+from interactive.saver import Saver
+from interactive.scribe import Scribe, intervention_head
+from interactive.source import Delivered, Source
+from interactive.trainer import ControllableTrainer, Plan, StepRecord
+
+_HOLD_S = 0.2
+"""How long a held run waits before it looks around again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """What a run does by itself, counted in updates; 0 or None is never."""
+
+    checkpoint_every: int = 0
+    evaluate_every: int = 0
+    evaluation: str = "rollout"
+    keep_checkpoints: int = 3
+    end_step: int | None = None
+    """The run ends after this many updates, as if it had been told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a run stands, for the heartbeat."""
+
+    state: str
+    step: int
+    branch: str
+    mark: int
+    settings: Mapping[str, Any]
+
+
+class Boundary:
+    """The one place that touches the trainer between its steps.
+
+    Every fact is in the ledger, durable, before it takes effect. No command stops the
+    training: what cannot be done is refused, and what fails is recorded.
+
+    Args:
+        trainer: what is steered.
+        state: what the ledger adds up to; kept up to date here.
+        ledger: where facts are written.
+        metrics: where steps are written.
+        checkpoints: where states are saved.
+        source: where commands and data come from.
+        cadence: what happens by itself.
+        clock: wall-clock seconds, written for readers only.
+        warn: told in one line of what could not be recorded.
+    """
+
+    def __init__(
+        self,
+        trainer: ControllableTrainer,
+        state: RunState,
+        *,
+        ledger: LedgerWriter,
+        metrics: MetricsWriter,
+        checkpoints: CheckpointLibrary,
+        source: Source,
+        cadence: Cadence,
+        clock: Callable[[], float],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._trainer = trainer
+        self._state = state
+        self._metrics = metrics
+        self._source = source
+        self._cadence = cadence
+        self._clock = clock
+        self._planner = Planner(trainer, state, checkpoints)
+        self._scribe = Scribe(trainer, state, ledger, clock, warn)
+        self._saver = Saver(
+            trainer, state, self._scribe, ledger, metrics, checkpoints, cadence.keep_checkpoints
+        )
+        self._pending: list[Delivered] = []
+        self._command_head = -1
+        self._data_head = -1
+        self._due = 0
+        self._stopping = False
+        self._end_requested = False
+        self._mode = "starting"
+        self._settings: Mapping[str, Any] = trainer.settings()
+
+    def cross(self) -> bool:
+        """Do what is due before the next step; hold while paused or without data.
+
+        Returns:
+            Whether there is a next step: False once the run is told to end.
+        """
+        source = self._source
+        if (
+            self._trainer.step < self._due
+            and source.command_head == self._command_head
+            and source.data_head == self._data_head
+            and not self._end_requested
+            and self._trainer.ready()
+        ):
+            return True
+        return self._cross_with_care()
+
+    def record(self, record: StepRecord) -> None:
+        """Write the row of the step that was just made.
+
+        Raises:
+            OSError: it cannot be written; a run without a record does not go on.
+        """
+        state = self._state
+        self._metrics.append(
+            MetricsRow.of(
+                record,
+                branch=state.branch,
+                mark=state.mark,
+                entries=state.entries,
+                wall_s=self._clock(),
+            )
+        )
+
+    def request_end(self) -> None:
+        """End at the next boundary with a checkpoint; safe in a signal handler or a thread."""
+        self._end_requested = True
+
+    def status(self) -> Status:
+        """Return where the run stands; safe in any thread."""
+        state = self._state
+        return Status(self._mode, self._trainer.step, state.branch, state.mark, self._settings)
+
+    def begin(self, session: Mapping[str, Any]) -> None:
+        """Say in the ledger that a session takes the run up."""
+        self._state.take(self._scribe.write(EntryKind.SESSION, session))
+
+    def fail(self, entry: Entry, error: Exception) -> None:
+        """Record that an entry of an earlier session could not be applied."""
+        self._scribe.fail(entry.seq, error)
+
+    def finish(self, entry: Entry, command: Command, given_up: Exception | None) -> None:
+        """Carry out what an entry of an earlier session announced and did not get to do.
+
+        Args:
+            entry: the intervention.
+            command: its command.
+            given_up: why it is not tried again, if so.
+        """
+        try:
+            if given_up is not None:
+                raise given_up
+            self._follow(command)
+        except Exception as error:
+            self._scribe.fail(entry.seq, error)
+
+    def _cross_with_care(self) -> bool:
+        self._save_and_evaluate_by_cadence()
+        while True:
+            self._adopt()
+            self._serve()
+            if self._stopping or self._end_requested or self._is_at_end():
+                self._saver.save_if_changed()
+                self._mode = "ended"
+                return False
+            if not self._state.paused and self._trainer.ready():
+                break
+            self._mode = "paused" if self._state.paused else "waiting"
+            self._settings = self._trainer.settings()
+            self._source.wait(_HOLD_S)
+        self._mode = "running"
+        self._settings = self._trainer.settings()
+        self._due = self._next_due()
+        return True
+
+    def _is_at_end(self) -> bool:
+        end = self._cadence.end_step
+        return end is not None and self._trainer.step >= end
+
+    def _next_due(self) -> int:
+        """Return the number of updates after which something must be looked at again."""
+        step, cadence = self._trainer.step, self._cadence
+        if self._scribe.owes:
+            return step
+        dues = [step // n * n + n for n in (cadence.checkpoint_every, cadence.evaluate_every) if n]
+        if cadence.end_step is not None:
+            dues.append(cadence.end_step)
+        for envelope in (delivered.envelope for delivered in self._pending):
+            if envelope is not None:
+                dues += [envelope.at_step - 1] if envelope.at_step else [step]
+                dues += [envelope.expires_at_step] if envelope.expires_at_step else []
+        return min(dues, default=step + 1_000_000_000)
+
+    def _save_and_evaluate_by_cadence(self) -> None:
+        step, state, cadence = self._trainer.step, self._state, self._cadence
+        if step <= state.branches[state.branch].step:
+            return
+        if cadence.checkpoint_every and step % cadence.checkpoint_every == 0:
+            self._saver.save_by_cadence()
+        is_evaluated = (state.branch, step) in state.evaluated
+        if cadence.evaluate_every and step % cadence.evaluate_every == 0 and not is_evaluated:
+            try:
+                self._evaluate(cadence.evaluation)
+            except Exception as error:
+                self._scribe.fail(None, error)
+
+    def _adopt(self) -> None:
+        """Adopt the newest mark, if there is one and the mixture lets it in."""
+        head = self._source.data_head
+        if head == self._data_head:
+            return
+        self._data_head = head
+        mixture = self._trainer.settings().get("mixture", {})
+        if head <= self._state.mark or not mixture.get("live_intake", True):
+            return
+        try:
+            rows = self._source.rows(self._state.mark, head)
+            entry = self._scribe.write(EntryKind.MARK, {"mark": head})
+        except (OSError, LookupError) as error:
+            self._scribe.warn(f"mark {head} was not adopted: {error}")
+            return
+        try:
+            self._trainer.adopt(head, rows)
+        except Exception as error:
+            self._state.take(entry, failed=True)
+            self._scribe.fail(entry.seq, error)
+        else:
+            self._state.take(entry)
+
+    def _serve(self) -> None:
+        """Bring every command that is due to its entry, in inbox order."""
+        self._command_head = self._source.command_head
+        self._pending = sorted(self._pending + self._source.commands(), key=lambda d: d.seq)
+        is_changed = True
+        while is_changed:
+            is_changed = False
+            for delivered in tuple(self._pending):
+                if self._stopping:
+                    return
+                try:
+                    is_done = self._meet(delivered)
+                except OSError as error:
+                    self._scribe.warn(f"command {delivered.command_id} waits: {error}")
+                    return
+                if is_done:
+                    self._pending.remove(delivered)
+                    is_changed = True
+                    self._adopt()
+
+    def _meet(self, delivered: Delivered) -> bool:
+        """Return whether a command has its entry now, rather than waiting for its step.
+
+        Raises:
+            OSError: the ledger cannot be written now.
+        """
+        state, envelope = self._state, delivered.envelope
+        if delivered.command_id in state.done:
+            return True
+        if envelope is None:
+            self._scribe.refuse(delivered, Rejected(Reason.MALFORMED, delivered.problem))
+            return True
+        step, at_step = self._trainer.step + 1, envelope.at_step
+        if envelope.expires_at_step is not None and step > envelope.expires_at_step:
+            hint = f"it was good up to step {envelope.expires_at_step}; the next is {step}"
+            self._scribe.refuse(delivered, Rejected(Reason.EXPIRED, hint))
+        elif at_step is not None and at_step > step:
+            return False
+        elif at_step is not None and at_step < step:
+            self._scribe.refuse(delivered, Rejected(Reason.STEP_PASSED, f"the next step is {step}"))
+        elif envelope.if_generation is not None and envelope.if_generation != state.generation:
+            hint = f"the generation is {state.generation}"
+            self._scribe.refuse(delivered, Rejected(Reason.STALE_GENERATION, hint))
+        else:
+            self._intervene(delivered, envelope.command)
+        return True
+
+    def _intervene(self, delivered: Delivered, command: Command) -> None:
+        try:
+            planned: Plan | Rejected = self._planner.plan(command)
+        except Exception as error:
+            planned = Rejected(Reason.UNSUPPORTED, f"the trainer cannot plan it: {error!r}")
+        if isinstance(planned, Rejected):
+            self._scribe.refuse(delivered, planned)
+            return
+        body = {
+            **intervention_head(delivered, CommandState.APPLIED),
+            "old": json_safe(planned.old),
+            "requested": json_safe(planned.requested),
+            "effective": json_safe(planned.effective),
+        }
+        try:
+            entry = self._scribe.write(EntryKind.INTERVENTION, body)
+        except (TypeError, ValueError) as error:
+            hint = f"the trainer's plan cannot be recorded: {error}"
+            self._scribe.refuse(delivered, Rejected(Reason.UNSUPPORTED, hint))
+            return
+        try:
+            planned.apply()
+            self._follow(command)
+        except Exception as error:
+            self._state.take(entry, failed=True)
+            self._scribe.fail(entry.seq, error)
+        else:
+            self._state.take(entry)
+        self._data_head = -1
+
+    def _follow(self, command: Command) -> None:
+        """Do what a command asks for beyond a change of the trainer."""
+        match command:
+            case Stop():
+                self._stopping = True
+            case SaveCheckpoint():
+                self._saver.save(kept=True)
+            case Evaluate():
+                self._evaluate(command.evaluation)
+            case _:
+                pass
+
+    def _evaluate(self, evaluation: str) -> None:
+        result = self._trainer.evaluate(evaluation, self._state.branch)
+        body = {
+            "evaluation": evaluation,
+            "measures": json_safe(result.measures),
+            "picture": result.picture,
+        }
+        self._state.take(self._scribe.write(EntryKind.EVALUATION, body))

@@ -1,0 +1,49 @@
+"""The recurrent network's own guess of the next latent, which the denoiser corrects."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from neuralos.models.cursor import CursorTable, pick, place
+
+_SHAPES = 2
+"""Cursors that the table can tell apart, such as the arrow and the busy one."""
+
+_BENEATH = 3
+"""A look depends linearly on this many of the coarsest components beneath it: the colour."""
+
+
+class Draft(nn.Module):
+    """Draws what the context says onto the memory, and the cursor on top."""
+
+    def __init__(self, channels: int, context: int, tracked: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.scene = nn.Conv2d(context, channels, 1)
+        self.table = CursorTable(_SHAPES * (1 + _BENEATH) * channels)
+        self.shape = nn.Linear(tracked, _SHAPES)
+        nn.init.zeros_(self.scene.weight)
+        nn.init.zeros_(self.scene.bias)
+        nn.init.zeros_(self.table.looks)
+
+    def forward(
+        self, memory_NCHW: Tensor, context_NXHW: Tensor, tracked_NR: Tensor, position_N2: Tensor
+    ) -> Tensor:
+        """Return the draft (N, C, H, W).
+
+        Args:
+            memory_NCHW: the last look of every cell without the cursor.
+            context_NXHW: the context.
+            tracked_NR: the LSTM's output, which knows the cursor's shape.
+            position_N2: where the cursor is, in pixels.
+        """
+        scene = memory_NCHW + self.scene(context_NXHW)
+        blocks, cells = self.table.blocks(position_N2)
+        looks = blocks.unflatten(2, (_SHAPES, (1 + _BENEATH) * self.channels))
+        shape = self.shape(tracked_NR).softmax(1)
+        looks = (looks * shape.view(-1, 1, _SHAPES, 1)).sum(2)
+        plain, tinted = looks.split((self.channels, _BENEATH * self.channels), 2)
+        beneath = torch.tanh(pick(scene[:, :_BENEATH], cells) / 4).unsqueeze(3)
+        tinted = (tinted.unflatten(2, (_BENEATH, self.channels)) * beneath).sum(2)
+        return scene + place(plain + tinted, cells)

@@ -1,0 +1,130 @@
+"""What is minimised: the fate of every cell, the RNN's draft, and the diffusion loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neuralos.data.batch import Batch
+from neuralos.diffusion.loss import diffusion_loss, weighted_error
+from neuralos.models.cursor import covered_cells
+from neuralos.models.simulator import DRAW, KEEP, RESTORE, Observation, Simulator
+from neuralos.models.state import SimulatorState
+
+_SAME = 0.02
+"""Latents closer than this show the same pixels, but for rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveConfig:
+    """Weights of the three parts; ``drawn_frames`` is how many frames a step denoises.
+
+    ``feedback_noise`` is the largest standard deviation of the noise on the latents fed
+    back, on half of the lanes; ``still_weight`` is the weight of cells that are not drawn.
+    """
+
+    fate: float = 1.0
+    draft: float = 1.0
+    diffusion: float = 1.0
+    drawn_frames: int = 16
+    feedback_noise: float = 0.15
+    still_weight: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The loss, its parts, and the state after the segment."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    state: SimulatorState
+
+
+def segment_loss(
+    simulator: Simulator,
+    batch: Batch,
+    state: SimulatorState,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
+) -> Loss:
+    """Return the loss on every valid frame of a batch of segments.
+
+    The RNN's losses cover all frames; the denoiser's cover ``drawn_frames`` of them,
+    drawn in favour of those with much to draw.
+    """
+    clean_BTCHW = batch.latent_BUCHW[:, 1:]
+    previous_BTCHW = batch.latent_BUCHW[:, :-1]
+    memory_BTCHW, last_memory = memories(batch, state.memory)
+    fate_NHW = true_fates(clean_BTCHW, previous_BTCHW, memory_BTCHW).flatten(0, 1)
+    noise = _feedback_noise(previous_BTCHW, config.feedback_noise, generator)
+    seen = simulator.observe(
+        previous_BTCHW + noise, memory_BTCHW + noise, batch.action_BUA, batch.keys_BTK, state
+    )
+    valid_N = batch.valid_BT.flatten()
+    clean = clean_BTCHW.flatten(0, 1)
+    drawn_N1HW = (fate_NHW == DRAW).unsqueeze(1).float()
+    weight = (drawn_N1HW + config.still_weight) * valid_N.view(-1, 1, 1, 1)
+    parts = {
+        "fate": _fate_loss(seen, fate_NHW, valid_N),
+        "draft": weighted_error(seen.hint.draft, clean, weight),
+    }
+    chosen = _choose_frames(drawn_N1HW.sum((1, 2, 3)), valid_N, config.drawn_frames, generator)
+    parts["diffusion"] = diffusion_loss(
+        simulator.denoiser, clean[chosen], seen.hint.rows(chosen), weight[chosen], generator
+    )
+    total = (
+        config.fate * parts["fate"]
+        + config.draft * parts["draft"]
+        + config.diffusion * parts["diffusion"]
+    )
+    after = seen.state
+    carried = SimulatorState(after.hidden, after.cell, after.spatial, last_memory)
+    return Loss(total, parts, carried.detach())
+
+
+def memories(batch: Batch, first_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the memory before each frame (B, T, C, H, W), and that after the last.
+
+    A lane that starts a passage remembers its first frame, cursor and all.
+    """
+    memory = torch.where(batch.starts_B.view(-1, 1, 1, 1), batch.latent_BUCHW[:, 0], first_BCHW)
+    before = []
+    for t in range(batch.valid_BT.shape[1]):
+        before.append(memory)
+        covered = covered_cells(batch.action_BUA[:, t + 1, :2])
+        memory = torch.where(covered, memory, batch.latent_BUCHW[:, t + 1])
+    return torch.stack(before, 1), memory
+
+
+def true_fates(clean: Tensor, previous: Tensor, memory: Tensor) -> Tensor:
+    """Return what became of each cell, (B, T, H, W), from latents (B, T, C, H, W)."""
+    kept = (clean - previous).abs().amax(2) < _SAME
+    restored = (clean - memory).abs().amax(2) < _SAME
+    drawn = torch.full(kept.shape, DRAW)
+    return torch.where(kept, KEEP, torch.where(restored, RESTORE, drawn))
+
+
+def _feedback_noise(previous: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    share = (torch.rand(len(previous), generator=generator) * 2 - 1).clamp_min(0) * most
+    noise = torch.randn(previous.shape, generator=generator)
+    return noise * share.view(-1, 1, 1, 1, 1)
+
+
+def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor) -> Tensor:
+    """Cross entropy, counted double on cells that change so that the two sides weigh alike."""
+    loss = F.cross_entropy(seen.fate_N3HW, fate_NHW, reduction="none")
+    weight = valid_N.view(-1, 1, 1) * (1 + (fate_NHW != KEEP).float())
+    frames = valid_N.sum().clamp_min(1)
+    return (loss * weight).sum() / frames / 16
+
+
+def _choose_frames(
+    drawn_N: Tensor, valid_N: Tensor, count: int, generator: torch.Generator
+) -> Tensor:
+    chance = (drawn_N.sqrt() + 0.2) * valid_N
+    count = min(count, int(valid_N.sum()))
+    return torch.multinomial(chance, count, generator=generator)

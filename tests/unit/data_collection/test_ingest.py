@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trace_samples import PERIOD_NS, StillClock, sample_clip, sample_header
+
+from data_collection.codec import body_sha, encode_clip
+from data_collection.events import Button, ButtonChanged, KeyChanged, PointerMoved, WheelTurned
+from data_collection.ingest import (
+    Accepted,
+    BadRequest,
+    Conflict,
+    Duplicate,
+    HashMismatch,
+    IngestService,
+    Opened,
+    PutOutcome,
+    Quarantined,
+    UnknownTrace,
+    Withdrawn,
+)
+from data_collection.store import TraceStore
+from data_collection.trace import Clip
+
+
+class Ingest(IngestService):
+    """The service with a put that encodes."""
+
+    def put(self, clip: Clip, trace_id: str = "t-1", seq: int | None = None) -> PutOutcome:
+        body = encode_clip(clip)
+        return self.put_clip(trace_id, clip.seq if seq is None else seq, body, body_sha(body))
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingest:
+    service = Ingest(TraceStore.open(tmp_path), StillClock(2000.0))
+    assert service.open_trace("t-1", sample_header().to_json()) == Opened(sample_header(), True)
+    return service
+
+
+def test_an_accepted_clip_has_a_row_and_its_duplicate_the_same(ingest: Ingest) -> None:
+    first = ingest.put(sample_clip(0))
+    assert isinstance(first, Accepted)
+    assert (first.row.commit, first.row.acknowledged_wall_s) == (1, 2000.0)
+    assert first.warnings == ()
+    assert ingest.put(sample_clip(0)) == Duplicate(first.row)
+    assert isinstance(ingest.put(sample_clip(0, look=9)), Conflict)
+    assert ingest.store.index.last_commit == 1
+
+
+def test_clips_may_arrive_out_of_order(ingest: Ingest) -> None:
+    outcomes = [ingest.put(sample_clip(seq)) for seq in (2, 0, 1)]
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 3
+    assert ingest.store.index.present("t-1") == [0, 1, 2]
+
+
+def test_a_trace_id_has_one_header(ingest: Ingest) -> None:
+    assert ingest.open_trace("t-1", sample_header().to_json()) == Opened(sample_header(), False)
+    assert isinstance(ingest.open_trace("t-1", sample_header(seed=2).to_json()), Conflict)
+    assert isinstance(ingest.open_trace("t-2", sample_header().to_json()), BadRequest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"consent": "none"},
+        {"consent": None},
+        {"width_px": 10**6},
+        {"height_px": "384"},
+        {"fps": 0},
+        {"anchor_wall_s": float("nan")},
+        {"frame_source": "dream"},
+        {"versions": {"a": 1}},
+        {"seed": 2**70},
+        {"source": ""},
+        {"desktop": "x" * 1000},
+        {"surprise": 1},
+    ],
+)
+def test_a_bad_header_is_refused_by_its_field(ingest: Ingest, change: dict[str, object]) -> None:
+    refused = ingest.open_trace("t-9", {**sample_header("t-9").to_json(), **change})
+    assert isinstance(refused, BadRequest)
+    assert next(iter(change)) in refused.hint
+
+
+def test_a_header_without_consent_is_refused(ingest: Ingest) -> None:
+    header = sample_header("t-9").to_json()
+    del header["consent"]
+    refused = ingest.open_trace("t-9", header)
+    assert isinstance(refused, BadRequest)
+    assert "consent" in refused.hint
+    assert isinstance(ingest.open_trace("t-9", ["no", "object"]), BadRequest)
+
+
+def moved(x_px: int, y_px: int) -> Callable[[Clip], Clip]:
+    event = PointerMoved(x_px, y_px, t_mono_ns=1)
+    return lambda clip: replace(clip, events=((event,), *clip.events[1:]))
+
+
+def timed(*times: int) -> Callable[[Clip], Clip]:
+    quiet: tuple[()] = ()
+    return lambda clip: replace(clip, t_mono_ns=times, events=(quiet,) * 5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (moved(24, 0), "event"),
+        (moved(0, -1), "event"),
+        (lambda c: replace(c, events=((KeyChanged(9999, "a", True),), *c.events[1:])), "event"),
+        (lambda c: replace(c, events=((WheelTurned(0, 10**9),), *c.events[1:])), "event"),
+        (lambda c: replace(c, events=tuple(reversed(c.events))), "event_order"),
+        (lambda c: replace(c, events=(c.events[0] * 3000, *c.events[1:])), "events"),
+        (timed(1, 2, 2, 3, 4), "time_order"),
+        (timed(1, 2, 3, 4, 5), "time_rate"),
+        (timed(1, *(n * PERIOD_NS + 9 * 10**9 for n in range(4))), "time_gap"),
+        (lambda c: replace(c, frames=np.zeros((5, 16, 23, 3), np.uint8)), "screen"),
+        (lambda c: replace(c, first_frame=3), "first_frame"),
+        (lambda c: replace(c, first_frame=-3), "first_frame"),
+        (lambda c: sample_clip(0, frames=6), "frames"),
+        (lambda c: replace(c, trace_id="t-2"), "place"),
+    ],
+)
+def test_an_unfit_clip_is_quarantined_with_its_reason(
+    ingest: Ingest, spoil: Callable[[Clip], Clip], code: str
+) -> None:
+    outcome = ingest.put(spoil(sample_clip(0)))
+    assert isinstance(outcome, Quarantined)
+    assert outcome.code == code
+    assert ingest.store.index.last_commit == 0
+    (noted,) = ingest.store.index.quarantined()
+    assert (noted.trace_id, noted.seq, noted.code) == ("t-1", 0, code)
+    kept = sorted((ingest.store.root / "quarantine").iterdir())
+    assert [path.suffix for path in kept] == [".clip", ".txt"]
+    assert kept[0].read_bytes() == encode_clip(spoil(sample_clip(0)))
+    assert kept[1].read_text().startswith(code)
+
+
+@pytest.mark.parametrize(
+    ("clip", "code"),
+    [
+        (replace(sample_clip(2), first_frame=11), "first_frame"),
+        (replace(sample_clip(2), first_frame=9), "first_frame"),
+        (replace(sample_clip(2), t_mono_ns=sample_clip(1).t_mono_ns), "time_order"),
+        (replace(sample_clip(2), t_mono_ns=sample_clip(4).t_mono_ns), "time_order"),
+    ],
+)
+def test_a_clip_that_does_not_join_its_neighbours_is_quarantined(
+    ingest: Ingest, clip: Clip, code: str
+) -> None:
+    quiet = replace(clip, events=((),) * 5)
+    for seq in (1, 3):
+        assert isinstance(ingest.put(sample_clip(seq)), Accepted)
+    outcome = ingest.put(quiet)
+    assert isinstance(outcome, Quarantined)
+    assert outcome.code == code
+    assert isinstance(ingest.put(sample_clip(2)), Accepted)
+
+
+def test_repeats_are_no_fault_and_a_second_up_is_a_warning(ingest: Ingest) -> None:
+    press, up = KeyChanged(4, "a", True), KeyChanged(4, "a", False)
+    left = ButtonChanged(Button.LEFT, False, 1, 1)
+    held = replace(sample_clip(0), events=((press,), (press,), (press, up), (left,), ()))
+    accepted = ingest.put(held)
+    assert isinstance(accepted, Accepted)
+    assert accepted.warnings == ()
+    odd = replace(sample_clip(1), events=((up,), (up,), (left, left), (press,), (up,)))
+    accepted = ingest.put(odd)
+    assert isinstance(accepted, Accepted)
+    assert accepted.warnings == ("up twice: key 4", "up twice: button left")
+
+
+def test_bytes_that_are_no_clip_are_quarantined(ingest: Ingest) -> None:
+    outcome = ingest.put_clip("t-1", 0, b"x" * 100, body_sha(b"x" * 100))
+    assert isinstance(outcome, Quarantined)
+    assert outcome.code == "magic"
+
+
+def test_what_cannot_be_a_clip_is_answered_by_name(ingest: Ingest) -> None:
+    body = encode_clip(sample_clip(0))
+    sha = body_sha(body)
+    assert ingest.put_clip("t-1", 0, body, "0" * 64) == HashMismatch(sha)
+    assert ingest.put_clip("t-7", 0, body, sha) == UnknownTrace("t-7")
+    assert isinstance(ingest.put_clip("../t-1", 0, body, sha), BadRequest)
+    assert isinstance(ingest.put_clip("t-1", -1, body, sha), BadRequest)
+    assert isinstance(ingest.put_clip("t-1", 10**9, body, sha), BadRequest)
+    assert isinstance(ingest.put(sample_clip(0)), Accepted)
+
+
+def test_a_withdrawn_trace_takes_nothing_more(ingest: Ingest) -> None:
+    assert isinstance(ingest.put(sample_clip(0)), Accepted)
+    assert ingest.withdraw("t-1")
+    assert ingest.put(sample_clip(1)) == Withdrawn("t-1")
+    assert ingest.open_trace("t-1", sample_header().to_json()) == Withdrawn("t-1")

@@ -1,0 +1,494 @@
+"""The recorder: which frames and events end up in which clip of which trace."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import pygame
+import pytest
+from window_fakes import (
+    HEIGHT_PX,
+    WIDTH_PX,
+    FakeClock,
+    FakeDesktop,
+    FakeSimulator,
+    FakeSink,
+    FakeTelemetry,
+)
+
+from data_collection.desktops.desktop import Desktop
+from data_collection.desktops.pair import Desktops
+from data_collection.desktops.process import DesktopDied
+from data_collection.events import Button, ButtonChanged, Event, KeyChanged, Marker, PointerMoved
+from data_collection.hotkeys import KEYS, HostAction
+from data_collection.hud import HudState, Page, Recording
+from data_collection.recorder import Recorder, RecorderConfig
+from data_collection.trace import Clip, Consent, Frame
+from data_collection.window import Window, WindowConfig
+
+_KEY_OF = {action: name for name, action in KEYS.items()}
+
+
+class Desk:
+    """A recorder with everything around it, driven by a script of ticks."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.clock = FakeClock()
+        self.real = FakeDesktop()
+        self.simulator: Desktop | None = FakeSimulator()
+        self.sink = FakeSink()
+        self.telemetry = FakeTelemetry()
+        self.shown: list[HudState] = []
+        self.recorder: Recorder
+        show = window.show
+
+        def remember(frame: Frame, hud: HudState) -> None:
+            self.shown.append(hud)
+            show(frame, hud)
+
+        window.show = remember  # type: ignore[method-assign]
+
+    def run(
+        self,
+        ticks: int,
+        script: dict[int, Callable[[], None]] | None = None,
+        user: Any = None,
+        **config: Any,
+    ) -> Recorder:
+        """Run so many ticks; ``script[n]`` is called before tick n (from 0)."""
+        fields = {"consent": Consent.SYNTHETIC, "hold_clips": 0, "seed": 5, **config}
+        desktops = Desktops(self.real, lambda: self.simulator)
+        self.recorder = Recorder(
+            self.window,
+            desktops,
+            self.sink,
+            self.clock,
+            Random(1),
+            RecorderConfig(**fields),
+            self.telemetry,
+            user,
+        )
+        tick = 0
+
+        def until() -> bool:
+            nonlocal tick
+            (script or {}).get(tick, lambda: None)()
+            tick += 1
+            return tick > ticks
+
+        self.recorder.run(until)
+        return self.recorder
+
+    def press(self, action: HostAction) -> Callable[[], None]:
+        return lambda: self.press_now(_KEY_OF[action])
+
+    def press_now(self, name: str) -> None:
+        for key in ("right ctrl", name):
+            code = pygame.key.key_code(key)
+            event = pygame.Event(pygame.KEYDOWN, key=code, scancode=code % 512, mod=0, unicode="")
+            pygame.event.post(event)
+        for key in (name, "right ctrl"):
+            code = pygame.key.key_code(key)
+            event = pygame.Event(pygame.KEYUP, key=code, scancode=code % 512, mod=0, unicode="")
+            pygame.event.post(event)
+
+    def answer(self, name: str) -> Callable[[], None]:
+        def post() -> None:
+            code = pygame.key.key_code(name)
+            for kind in (pygame.KEYDOWN, pygame.KEYUP):
+                pygame.event.post(pygame.Event(kind, key=code, scancode=40, mod=0, unicode=""))
+
+        return post
+
+    def post(self, *events: Event) -> Callable[[], None]:
+        return lambda: self.window.post(events)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    window = Window(WindowConfig(width_px=WIDTH_PX, height_px=HEIGHT_PX, scale=2))
+    window.open()
+    window.pump(0)
+    yield Desk(window)
+    window.close()
+
+
+def events_of(clips: list[Clip]) -> list[Event]:
+    return [event for clip in clips for group in clip.events for event in group]
+
+
+def fills(clips: list[Clip]) -> list[int]:
+    return [int(frame[0, 0, 0]) for clip in clips for frame in clip.frames]
+
+
+def kinds(clips: list[Clip]) -> list[str]:
+    return [event.kind for event in events_of(clips) if isinstance(event, Marker)]
+
+
+def test_clips_have_fifteen_frames_and_the_events_that_led_to_each(desk: Desk) -> None:
+    moves = {
+        n: desk.post(PointerMoved(n, 1), PointerMoved(n, 2), KeyChanged(4, "a", n % 2 == 0))
+        for n in range(1, 35)
+    }
+    recorder = desk.run(35, moves)
+    assert [len(clip.frames) for clip in desk.sink.clips] == [15, 15, 5]
+    assert [(clip.seq, clip.first_frame) for clip in desk.sink.clips] == [(0, 0), (1, 15), (2, 30)]
+    assert fills(desk.sink.clips) == list(range(1, 36))
+    groups = [group for clip in desk.sink.clips for group in clip.events]
+    for n in range(1, 35):
+        places = [(e.x_px, e.y_px) for e in groups[n] if isinstance(e, PointerMoved)]
+        assert places == [(n, 1), (n, 2)]
+    assert [group[0] for group in groups[:1]] == [Marker("reset", "", groups[0][0].t_mono_ns, 0)]
+    assert [clip.state for clip in desk.sink.clips] == [{"ticks": n} for n in (15, 30, 35)]
+    tally = recorder.tally
+    assert (tally.frames, tally.clips, tally.late, tally.lost_ns) == (35, 3, 0, 0)
+    assert tally.traces == [desk.sink.headers[0].trace_id]
+
+
+def test_the_desktop_took_exactly_what_the_trace_says(desk: Desk) -> None:
+    desk.run(20, {n: desk.post(PointerMoved(n, n)) for n in range(20)})
+    recorded = [list(group) for clip in desk.sink.clips for group in clip.events]
+    stepped = [list(group) for group in desk.real.groups]
+    assert [[type(e) for e in group] for group in recorded] == [
+        [type(e) for e in group] for group in stepped
+    ]
+    assert [e.t_mono_ns for group in recorded for e in group] == [
+        e.t_mono_ns for group in stepped for e in group
+    ]
+
+
+def test_events_are_numbered_densely_and_stamped_when_they_were_pumped(desk: Desk) -> None:
+    stamps: list[int] = []
+
+    def at_sleep() -> None:
+        if len(stamps) < 100:
+            desk.window.post([PointerMoved(len(stamps) % WIDTH_PX, 0)])
+            stamps.append(desk.clock.now_ns)
+
+    desk.clock.at_sleep = at_sleep
+    desk.run(10)
+    events = [e for e in events_of(desk.sink.clips) if isinstance(e, PointerMoved)]
+    assert [event.t_mono_ns for event in events] == stamps
+    assert max(b - a for a, b in itertools.pairwise(stamps)) <= 1e9 / 120
+    everything = events_of(desk.sink.clips)
+    assert [event.seq for event in everything] == list(range(len(everything)))
+
+
+def test_the_header_says_who_what_and_when(desk: Desk) -> None:
+    desk.run(3, source="explorer", policy="p1", versions={"python": "3"})
+    (header,) = desk.sink.headers
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", header.trace_id)
+    assert header.trace_id.startswith("20231114-2213")
+    assert (header.desktop, header.source, header.policy) == ("fake", "explorer", "p1")
+    assert (header.width_px, header.height_px, header.fps) == (WIDTH_PX, HEIGHT_PX, 15)
+    assert (header.consent, header.seed) == (Consent.SYNTHETIC, 5)
+    assert (header.frame_source, header.checkpoint) == ("real", "")
+    assert header.wall_s(desk.sink.clips[0].t_mono_ns[0]) == pytest.approx(
+        1_700_000_000 + desk.sink.clips[0].t_mono_ns[0] / 1e9
+    )
+
+
+def test_due_times_are_a_period_apart(desk: Desk) -> None:
+    desk.run(30)
+    times = [t for clip in desk.sink.clips for t in clip.t_mono_ns]
+    assert {b - a for a, b in itertools.pairwise(times)} == {1_000_000_000 // 15}
+    assert desk.recorder.fps == pytest.approx(15, rel=0.02)
+
+
+def test_late_frames_are_counted_and_caught_up(desk: Desk) -> None:
+    period_ns = 1_000_000_000 // 15
+
+    def stall() -> None:
+        if desk.real.ticks == 10:
+            desk.clock.now_ns += 3 * period_ns
+
+    desk.real.at_step = stall
+    recorder = desk.run(30)
+    assert (recorder.tally.late, recorder.tally.lost_ns) == (2, 0)
+    assert fills(desk.sink.clips) == list(range(1, 31))
+    times = [t for clip in desk.sink.clips for t in clip.t_mono_ns]
+    assert times[-1] - times[0] == 29 * period_ns
+
+
+def test_a_long_stall_is_given_up_and_reported(desk: Desk) -> None:
+    period_ns = 1_000_000_000 // 15
+
+    def stall() -> None:
+        if desk.real.ticks == 10:
+            desk.clock.now_ns += 21 * period_ns
+
+    desk.real.at_step = stall
+    recorder = desk.run(30)
+    assert recorder.tally.late == 1
+    assert recorder.tally.lost_ns == 20 * period_ns
+    assert fills(desk.sink.clips) == list(range(1, 31))
+
+
+def test_nothing_is_recorded_before_consent(desk: Desk) -> None:
+    desk.run(20, consent=Consent.GIVEN)
+    assert not desk.sink.headers
+    assert not desk.sink.clips
+    assert desk.window.page is Page.CONSENT
+    assert desk.real.ticks == 0
+    assert {hud.recording for hud in desk.shown} == {Recording.OFF}
+
+
+def test_recording_starts_with_the_reset_once_consent_is_given(desk: Desk) -> None:
+    script = {3: desk.post(PointerMoved(5, 5)), 6: desk.answer("return")}
+    desk.run(12, script, consent=Consent.GIVEN)
+    assert desk.sink.headers[0].consent is Consent.GIVEN
+    assert fills(desk.sink.clips) == [1, 2, 3, 4, 5]
+    assert kinds(desk.sink.clips) == ["reset", "consent"]
+    assert [type(event) for event in events_of(desk.sink.clips)] == [Marker, Marker]
+
+
+def test_without_consent_the_desktop_can_be_used_but_not_recorded(desk: Desk) -> None:
+    script = {2: desk.answer("escape"), 5: desk.press(HostAction.RECORD), 8: desk.answer("return")}
+    desk.run(12, script, consent=Consent.GIVEN)
+    assert kinds(desk.sink.clips) == ["resume", "consent"]
+    assert len(fills(desk.sink.clips)) == 3
+
+
+def test_record_starts_and_stops(desk: Desk) -> None:
+    script = {4: desk.press(HostAction.RECORD), 24: desk.press(HostAction.RECORD)}
+    desk.run(30, script, record_from_start=False)
+    assert fills(desk.sink.clips) == list(range(6, 26))
+    assert kinds(desk.sink.clips) == ["resume"]
+    assert not [e for e in events_of(desk.sink.clips) if isinstance(e, KeyChanged)]
+
+
+def test_a_pause_ends_the_trace_and_another_begins_after_it(desk: Desk) -> None:
+    press = desk.press(HostAction.PAUSE)
+    desk.run(40, {10: press, 20: press, 12: desk.post(PointerMoved(9, 9))})
+    first, second = desk.sink.headers
+    assert fills(desk.sink.clips_of(first)) == list(range(1, 12))
+    assert fills(desk.sink.clips_of(second)) == list(range(22, 41))
+    assert kinds(desk.sink.clips_of(first)) == ["reset", "pause"]
+    opening = events_of(desk.sink.clips_of(second))
+    assert [type(event) for event in opening] == [Marker, PointerMoved]
+    assert (opening[1].x_px, opening[1].y_px) == (9, 9)  # type: ignore[union-attr]
+    assert desk.sink.clips_of(second)[0].seq == 0
+
+
+def test_no_trace_begins_or_ends_with_something_held(desk: Desk) -> None:
+    down = (KeyChanged(4, "a", True), ButtonChanged(Button.LEFT, True, 3, 3))
+    up = (KeyChanged(4, "a", False), ButtonChanged(Button.LEFT, False, 3, 3))
+    desk.run(20, {3: desk.post(*down), 6: desk.press(HostAction.RESET), 9: desk.post(*up)})
+    for header in desk.sink.headers:
+        events = events_of(desk.sink.clips_of(header))
+        changes = [e.down for e in events if isinstance(e, (KeyChanged, ButtonChanged))]
+        assert changes in ([True, True, False, False], [])
+    assert len(desk.sink.headers) == 2
+
+
+def test_a_reset_takes_the_next_seed_and_begins_a_trace(desk: Desk) -> None:
+    desk.run(20, {9: desk.press(HostAction.RESET)})
+    assert desk.real.seeds == [5, 6]
+    first, second = desk.sink.headers
+    assert (first.seed, second.seed) == (5, 6)
+    assert fills(desk.sink.clips_of(second)) == list(range(1, 11))
+    assert kinds(desk.sink.clips_of(second)) == ["reset"]
+
+
+def test_discard_asks_and_takes_what_was_not_handed_on(desk: Desk) -> None:
+    script = {39: desk.press(HostAction.DISCARD), 42: desk.answer("return")}
+    recorder = desk.run(50, script, hold_clips=1)
+    first, second = desk.sink.headers
+    # 40 frames: clip 0 was handed on; clip 1 and the ten frames after it are gone.
+    assert fills(desk.sink.clips_of(first)) == list(range(1, 16))
+    assert desk.sink.clips_of(second)[0].first_frame == 0
+    assert len(fills(desk.sink.clips_of(second))) == 7
+    assert recorder.tally.frames == 22
+    assert "discarded the last 1.7 s" in {hud.message for hud in desk.shown}
+    assert desk.shown[-1].recorded_s == pytest.approx(22 / 15)
+
+
+def test_a_discard_that_is_declined_keeps_everything(desk: Desk) -> None:
+    script = {39: desk.press(HostAction.DISCARD), 42: desk.answer("escape")}
+    desk.run(50, script, hold_clips=1)
+    assert len(fills(desk.sink.clips_of(desk.sink.headers[0]))) == 40
+
+
+def test_a_trace_discarded_whole_leaves_nothing(desk: Desk) -> None:
+    script = {8: desk.press(HostAction.DISCARD), 9: desk.answer("return")}
+    desk.run(12, script)
+    (header,) = desk.sink.headers
+    assert desk.recorder.tally.traces == [header.trace_id]
+    assert len(fills(desk.sink.clips)) == 2
+
+
+def test_switching_hands_the_last_real_frames_to_the_simulator(desk: Desk) -> None:
+    simulator = desk.simulator
+    assert isinstance(simulator, FakeSimulator)
+    script = {n: desk.post(PointerMoved(n, 7)) for n in range(20)}
+    script[20] = desk.press(HostAction.SWITCH)
+    script[30] = desk.press(HostAction.SWITCH)
+    desk.run(40, script)
+    assert [int(frame[0, 0, 0]) for frame in simulator.warm_frames] == list(range(6, 22))
+    assert [action.x_px for action in simulator.warm_actions] == [*range(5, 20), 19]
+    real, simulated, real_again = desk.sink.headers
+    assert (real.frame_source, real_again.frame_source) == ("real", "real")
+    assert (simulated.frame_source, simulated.checkpoint) == ("simulator", "simulator: step 240")
+    assert simulated.desktop == "simulator"
+    assert fills(desk.sink.clips_of(simulated)) == list(range(101, 111))
+    # The real desktop was left as it stood.
+    assert fills(desk.sink.clips_of(real_again)) == list(range(22, 31))
+    assert desk.shown[25].frame_source == "simulator"
+    assert desk.shown[25].label == "simulator: step 240"
+    assert simulator.closed
+    assert not desk.real.closed
+
+
+def test_new_weights_in_the_simulator_are_marked_in_the_trace(desk: Desk) -> None:
+    simulator = desk.simulator
+    assert isinstance(simulator, FakeSimulator)
+
+    def swap() -> None:
+        simulator.label = "simulator: step 250"
+
+    desk.run(20, {4: desk.press(HostAction.SWITCH), 10: swap})
+    markers = [e for e in events_of(desk.sink.clips) if isinstance(e, Marker)]
+    assert [(m.kind, m.note) for m in markers][2:] == [("checkpoint", "simulator: step 250")]
+
+
+def test_without_a_checkpoint_the_switch_says_so_and_nothing_changes(desk: Desk) -> None:
+    desk.simulator = None
+    desk.run(20, {4: desk.press(HostAction.SWITCH)})
+    assert len(desk.sink.headers) == 1
+    assert fills(desk.sink.clips) == list(range(1, 21))
+    assert "no checkpoint yet" in desk.shown[6].message
+
+
+class SlowSimulator(FakeSimulator):
+    """A remote simulator: up when it is told so, and mortal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready = False
+        self.on_wait: Callable[[], None] | None = None
+
+
+def test_a_simulator_that_starts_slowly_is_switched_to_when_it_is_up(desk: Desk) -> None:
+    simulator = desk.simulator = SlowSimulator()
+
+    def up() -> None:
+        simulator.ready = True
+
+    desk.run(30, {4: desk.press(HostAction.SWITCH), 14: up})
+    assert "starting" in desk.shown[8].message
+    assert desk.shown[16].message == ""
+    real, simulated = desk.sink.headers
+    assert fills(desk.sink.clips_of(real)) == list(range(1, 16))
+    assert simulated.frame_source == "simulator"
+
+
+def test_input_goes_on_while_a_remote_desktop_computes(desk: Desk) -> None:
+    simulator = desk.simulator = SlowSimulator()
+    simulator.ready = True
+    stamps: list[int] = []
+
+    def compute() -> None:
+        desk.window.post([PointerMoved(11, 11)])
+        desk.clock.now_ns += 4_000_000
+        stamps.append(desk.clock.now_ns)
+        assert simulator.on_wait is not None
+        simulator.on_wait()
+        desk.clock.now_ns += 40_000_000
+
+    simulator.at_step = compute
+    desk.run(12, {1: desk.press(HostAction.SWITCH)})
+    clips = desk.sink.clips_of(desk.sink.headers[1])
+    moves = [e.t_mono_ns for e in events_of(clips) if isinstance(e, PointerMoved)]
+    assert moves == stamps[:-1]
+
+
+def test_a_dead_simulator_gives_way_to_the_real_desktop(desk: Desk) -> None:
+    simulator = desk.simulator
+    assert isinstance(simulator, FakeSimulator)
+
+    def die() -> None:
+        if simulator.ticks == 7:
+            raise DesktopDied("simulator: no answer for 20 s")
+
+    simulator.at_step = die
+    desk.run(30, {4: desk.press(HostAction.SWITCH), 13: desk.press(HostAction.SWITCH)})
+    _real, simulated, after = desk.sink.headers[:3]
+    assert fills(desk.sink.clips_of(simulated)) == list(range(101, 107))
+    assert after.frame_source == "real"
+    assert kinds(desk.sink.clips_of(after)) == ["resume"]
+    assert any("no answer for 20 s" in hud.message for hud in desk.shown)
+    assert simulator.closed
+
+
+def test_a_dead_real_desktop_ends_the_run_and_keeps_what_was_recorded(desk: Desk) -> None:
+    def die() -> None:
+        if desk.real.ticks == 20:
+            raise DesktopDied("x11: its process ended")
+
+    desk.real.at_step = die
+    with pytest.raises(DesktopDied, match="x11"):
+        desk.run(30)
+    assert len(fills(desk.sink.clips)) == 19
+
+
+def test_a_full_disk_stops_recording_visibly(desk: Desk) -> None:
+    def fill() -> None:
+        desk.telemetry.disk = 1_000
+
+    desk.run(30, {10: fill})
+    assert len(fills(desk.sink.clips)) == 11
+    assert desk.shown[-1].recording is Recording.OFF
+    assert "recording stopped" in desk.shown[12].message
+
+
+def test_a_sink_that_refuses_stops_recording_visibly(desk: Desk) -> None:
+    def refuse() -> None:
+        desk.sink.refusal = OSError("no space left on device")
+
+    desk.run(40, {16: refuse})
+    assert len(desk.sink.clips) == 1
+    assert desk.shown[-1].recording is Recording.OFF
+    assert "no space left on device" in desk.shown[-1].message
+
+
+def test_closing_the_window_ends_the_run(desk: Desk) -> None:
+    def close() -> None:
+        pygame.event.post(pygame.Event(pygame.QUIT))
+
+    desk.run(1000, {4: close})
+    assert len(fills(desk.sink.clips)) == 5
+
+
+class CountingUser:
+    """Moves the pointer to (ticks, ticks)."""
+
+    name = "counting"
+    goal = "count"
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def reset(self, seed: int, width_px: int, height_px: int) -> None:
+        assert (width_px, height_px) == (WIDTH_PX, HEIGHT_PX)
+        self.seeds.append(seed)
+
+    def act(self, state: dict[str, Any]) -> list[Event]:
+        return [PointerMoved(state["ticks"], state["ticks"])]
+
+    def reached(self, state: dict[str, Any]) -> bool:
+        return False
+
+
+def test_a_scripted_user_goes_through_the_window(desk: Desk) -> None:
+    user = CountingUser()
+    desk.run(20, user=user)
+    moves = [e for e in events_of(desk.sink.clips) if isinstance(e, PointerMoved)]
+    assert [(e.x_px, e.y_px) for e in moves] == [(n, n) for n in range(1, 20)]
+    assert all(event.t_mono_ns > 0 for event in moves)
+    assert user.seeds == [5]

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interactive.boundary import Cadence
+from interactive.checkpoints import CheckpointLibrary
+from interactive.journal import JournalCorrupt, JournalWriter, seal
+from interactive.ledger import EntryKind, LedgerWriter, read_ledger
+from interactive.metrics import MetricsRow, MetricsWriter, read_metrics
+from interactive.replay import replay
+from interactive.run_folder import RunFolder
+from interactive.session import Diverged, RunBusy, open_session
+from tests.fakes import (
+    FakeTrainer,
+    World,
+    build_fake_trainer,
+    data_row,
+    delivered,
+    make_run,
+    run_session,
+)
+
+CADENCE = Cadence(checkpoint_every=5, evaluate_every=7, keep_checkpoints=2, end_step=18)
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def a_steered_world() -> World:
+    """Data, a pause, a changed lr, a changed mixture, a branch and an evaluation."""
+    return World(
+        commands={
+            ("main", 3): [delivered(1, {"command": "pause"})],
+            ("main", 6): [
+                delivered(4, {"command": "save_checkpoint"}),
+                delivered(5, {"command": "update_mixture", "weights": {"base": 0.0}}),
+            ],
+            ("main", 9): [delivered(6, {"command": "evaluate"})],
+            ("main", 11): [
+                delivered(
+                    7, {"command": "load_checkpoint", "checkpoint": "main-000006", "branch": "b"}
+                ),
+                delivered(8, {"command": "update_optimizer", "lr": 0.02}, at_step=9),
+            ],
+            ("b", 13): [delivered(9, {"command": "note", "text": "better"})],
+        },
+        rows={
+            ("main", 0): [data_row(1, "base"), data_row(2, "base"), data_row(3, "live")],
+            ("main", 4): [data_row(4, "live")],
+            ("main", 10): [data_row(5, "live")],
+        },
+        while_held=[
+            delivered(2, {"command": "update_optimizer", "lr": 0.03}),
+            delivered(3, {"command": "resume"}),
+        ],
+    )
+
+
+def rows(folder: RunFolder) -> list[MetricsRow]:
+    return list(read_metrics(folder.metrics))
+
+
+def numbers(folder: RunFolder) -> list[tuple[Any, ...]]:
+    """What training was; the count of entries is left out, for sessions add to it."""
+    return [
+        (r.branch, r.step, r.loss_bits, r.grad_norm_bits, r.lr, r.digest, r.mark, r.commits)
+        for r in rows(folder)
+    ]
+
+
+def interventions(folder: RunFolder) -> list[tuple[Any, ...]]:
+    return [
+        (e.body["command_id"], e.branch, e.step, e.body["state"], e.body["effective"])
+        for e in read_ledger(folder.ledger)
+        if e.kind is EntryKind.INTERVENTION
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = make_run(tmp_path_factory.mktemp("undisturbed") / "run", min_rows=3)
+    run_session(folder, a_steered_world(), cadence=CADENCE)
+    assert {branch for branch, *_ in numbers(folder)} == {"main", "b"}
+    assert len(interventions(folder)) == 9
+    return folder
+
+
+def before(act: Callable[..., Any]) -> Callable[..., Any]:
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        raise Killed
+
+    return dying
+
+
+def after(act: Callable[..., Any]) -> Callable[..., Any]:
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        act(*args, **kwargs)
+        raise Killed
+
+    return dying
+
+
+def torn(act: Callable[..., Any]) -> Callable[..., Any]:
+    def dying(self: JournalWriter, lines: bytes, *, durable: bool) -> None:
+        act(self, lines[: len(lines) // 2], durable=durable)
+        raise Killed
+
+    return dying
+
+
+def half_saved(act: Callable[..., Any]) -> Callable[..., Any]:
+    def dying(self: FakeTrainer, folder: Path) -> None:
+        (folder / "state.json").write_text('{"step":')
+        raise Killed
+
+    return dying
+
+
+FAILPOINTS = {
+    "before a ledger entry": (LedgerWriter, "append", before),
+    "after a ledger entry": (LedgerWriter, "append", after),
+    "in a line of any journal": (JournalWriter, "write", torn),
+    "before a row of the metrics": (MetricsWriter, "append", before),
+    "after a row of the metrics": (MetricsWriter, "append", after),
+    "before a checkpoint": (CheckpointLibrary, "publish", before),
+    "in a checkpoint": (FakeTrainer, "save", half_saved),
+    "after a checkpoint": (CheckpointLibrary, "publish", after),
+    "in pruning": (CheckpointLibrary, "prune", before),
+    "before data are adopted": (FakeTrainer, "adopt", before),
+    "after data were adopted": (FakeTrainer, "adopt", after),
+    "after a checkpoint was loaded": (FakeTrainer, "load", after),
+    "in an evaluation": (FakeTrainer, "evaluate", before),
+}
+
+
+@pytest.mark.parametrize("name", FAILPOINTS)
+def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
+    name: str, tmp_path: Path, undisturbed: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each passage of the point is killed once, in a run of its own."""
+    owner, method, kill = FAILPOINTS[name]
+    original = getattr(owner, method)
+    passage = 0
+    while True:
+        passage += 1
+        folder, world = make_run(tmp_path / str(passage), min_rows=3), a_steered_world()
+        left = passage
+
+        def maybe(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            return (kill(original) if left == 0 else original)(*args, **kwargs)
+
+        monkeypatch.setattr(owner, method, maybe)
+        try:
+            run_session(folder, world, cadence=CADENCE)
+            break
+        except Killed:
+            recorded = numbers(folder)
+            monkeypatch.setattr(owner, method, original)
+            run_session(folder, world, cadence=CADENCE)
+        assert numbers(folder)[: len(recorded)] == recorded
+        assert numbers(folder) == numbers(undisturbed), passage
+        assert interventions(folder) == interventions(undisturbed), passage
+        kinds = [e.kind for e in read_ledger(folder.ledger)]
+        assert kinds.count(EntryKind.FAILURE) == 0
+        assert kinds.count(EntryKind.EVALUATION) == 4
+        for checkpoint in ("main-000006", "b-000018"):
+            CheckpointLibrary(folder.checkpoints).verify(checkpoint)
+        shutil.rmtree(folder.path)
+    assert passage > 1
+
+
+def test_a_run_killed_at_every_step_replays_identically(
+    tmp_path: Path, undisturbed: RunFolder
+) -> None:
+    folder, world = make_run(tmp_path / "run", min_rows=3), a_steered_world()
+    for end in range(1, 19):
+        cadence = Cadence(checkpoint_every=5, evaluate_every=7, keep_checkpoints=2, end_step=end)
+        run_session(folder, world, cadence=cadence)
+    run_session(folder, world, cadence=CADENCE)
+    assert [r for r in numbers(folder) if r[0] == "main"] == [
+        r for r in numbers(undisturbed) if r[0] == "main"
+    ]
+    assert replay(folder.path).is_identical
+
+
+def test_a_crash_while_paused_stays_paused(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    world = World(commands={("main", 3): [delivered(1, {"command": "pause"})]})
+    with pytest.raises(AssertionError, match="holds for ever"):
+        run_session(folder, world, cadence=CADENCE)
+    with pytest.raises(AssertionError, match="holds for ever"):
+        run_session(folder, world, cadence=CADENCE)
+    assert len(rows(folder)) == 3
+
+
+def test_without_any_whole_checkpoint_the_run_is_redone_from_its_start(
+    tmp_path: Path, undisturbed: RunFolder
+) -> None:
+    folder = make_run(tmp_path / "run", min_rows=3)
+    world = a_steered_world()
+    run_session(folder, world, cadence=CADENCE)
+    for manifest in CheckpointLibrary(folder.checkpoints).manifests():
+        (folder.checkpoints / manifest.id / "state.json").write_text("rotten")
+    warnings: list[str] = []
+    session = run_session(folder, world, cadence=CADENCE, warnings=warnings)
+    assert session.recovery.base is None
+    assert session.recovery.redone_steps == len(rows(undisturbed))
+    assert any("b-000018: state.json has other bytes" in warning for warning in warnings)
+    assert numbers(folder) == numbers(undisturbed)
+    assert CheckpointLibrary(folder.checkpoints).is_whole("b-000018")
+
+
+def test_a_base_whose_future_needs_a_lost_checkpoint_is_not_taken(
+    tmp_path: Path, undisturbed: RunFolder
+) -> None:
+    folder, world = make_run(tmp_path / "run", min_rows=3), a_steered_world()
+    run_session(folder, world, cadence=CADENCE)
+    for name in ("main-000006", "b-000015", "b-000018"):
+        shutil.rmtree(folder.checkpoints / name)
+    run_session(folder, world, cadence=CADENCE)
+    assert numbers(folder) == numbers(undisturbed)
+
+
+def test_rows_that_a_power_cut_took_are_made_again(
+    tmp_path: Path, undisturbed: RunFolder
+) -> None:
+    folder, world = make_run(tmp_path / "run", min_rows=3), a_steered_world()
+    run_session(folder, world, cadence=CADENCE)
+    shutil.rmtree(folder.checkpoints / "b-000018")
+    lines = folder.metrics.read_bytes().splitlines(keepends=True)
+    folder.metrics.write_bytes(b"".join(lines[:-2]))
+    run_session(folder, world, cadence=CADENCE)
+    assert numbers(folder) == numbers(undisturbed)
+
+
+def test_history_is_not_rewritten(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    run_session(folder, World(), cadence=Cadence(end_step=6))
+    shutil.rmtree(folder.checkpoints / "main-000006")
+    changed = [r.to_json() for r in rows(folder)]
+    changed[3]["loss_bits"] = "0" * 16
+    folder.metrics.write_bytes(b"".join(seal(row) for row in changed))
+    before_bytes = folder.metrics.read_bytes()
+    with pytest.raises(Diverged, match="step 4 of branch main: loss_bits"):
+        run_session(folder, World(), cadence=Cadence(end_step=8))
+    assert folder.metrics.read_bytes() == before_bytes
+
+
+def test_on_another_machine_a_deviation_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    run_session(folder, World(), cadence=Cadence(end_step=6))
+    shutil.rmtree(folder.checkpoints / "main-000006")
+    changed = [r.to_json() for r in rows(folder)]
+    changed[3]["loss_bits"] = "0" * 16
+    folder.metrics.write_bytes(b"".join(seal(row) for row in changed))
+    trainer = build_fake_trainer(folder.config, folder.path)
+    trainer.machine["cpu"] = "another"
+    run_session(folder, World(), cadence=Cadence(end_step=8), trainer=trainer)
+    session = [e for e in read_ledger(folder.ledger) if e.kind is EntryKind.SESSION][-1]
+    assert session.body["determinism"] == "tolerance"
+    assert session.body["deviation"]["step"] == 4
+    assert [r.step for r in rows(folder)] == list(range(1, 9))
+
+
+def test_an_evaluation_cut_short_twice_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path / "run")
+    world = World(commands={("main", 2): [delivered(1, {"command": "evaluate"})]})
+
+    def die(self: FakeTrainer, evaluation: str, branch: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeTrainer, "evaluate", die)
+        for _ in range(2):
+            with pytest.raises(Killed):
+                run_session(folder, world, cadence=Cadence(end_step=5))
+        run_session(folder, world, cadence=Cadence(end_step=5))
+    (failure,) = [e for e in read_ledger(folder.ledger) if e.kind is EntryKind.FAILURE]
+    assert failure.body["code"] == "Interrupted"
+    assert len(interventions(folder)) == 1
+
+
+def test_the_last_entry_that_cannot_be_applied_after_a_crash_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path / "run")
+    change = delivered(1, {"command": "update_optimizer", "lr": 0.01})
+    world = World(commands={("main", 2): [change]})
+    trainer = build_fake_trainer(folder.config, folder.path)
+    trainer.failing["apply"] = Killed()  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        run_session(folder, world, cadence=Cadence(end_step=5), trainer=trainer)
+    trainer = build_fake_trainer(folder.config, folder.path)
+    trainer.failing["apply"] = OSError("no")
+    run_session(folder, world, cadence=Cadence(end_step=5), trainer=trainer)
+    assert {row.lr for row in rows(folder)} == {0.05}
+    run_session(folder, world, cadence=Cadence(end_step=7))
+    assert {row.lr for row in rows(folder)} == {0.05}
+    assert replay(folder.path).is_identical
+
+
+def test_one_run_has_one_trainer(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    with (
+        open_session(
+            folder,
+            build_fake_trainer(folder.config, folder.path),
+            open_source=World().connect,
+            cadence=CADENCE,
+            clock=lambda: 0.0,
+            warn=print,
+        ),
+        pytest.raises(RunBusy, match="has a trainer already"),
+    ):
+        run_session(folder, World(), cadence=CADENCE)
+
+
+def test_a_ledger_damaged_in_the_middle_is_named(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    run_session(folder, World(), cadence=Cadence(end_step=3, checkpoint_every=1))
+    text = folder.ledger.read_bytes().replace(b'"seq":1', b'"seq":7', 1)
+    folder.ledger.write_bytes(text)
+    with pytest.raises(JournalCorrupt, match="line 2 is damaged"):
+        run_session(folder, World(), cadence=Cadence(end_step=5))
