@@ -10,7 +10,7 @@ setup(
         include=[f"{name}{tail}" for name in ("neuralos", "interactive", "data_collection",
                  "experiments") for tail in ("", ".*")]
     ),
-    package_data={"interactive": ["dashboard/*"]},
+    package_data={"": ["py.typed"], "interactive": ["dashboard/*"]},
     install_requires=[
         "torch>=2.6",
         "diffusers>=0.35",

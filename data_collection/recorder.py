@@ -84,13 +84,16 @@ class Recorder:
             What was recorded.
 
         Raises:
-            DesktopDied: the real desktop died; what was recorded has been handed on.
+            DesktopDied: the real desktop died, or there is no simulator to begin with; what
+                was recorded has been handed on.
         """
         frame = self._reset()
-        if self._config.record_from_start:
-            self._start_recording()
         self._pace.start(self._clock.monotonic_ns())
         try:
+            if self._config.start_on == "simulator":
+                self._begin_on_simulator(frame, until)
+            if self._config.record_from_start:
+                self._start_recording()
             while not self._quit and not until():
                 self._wait()
                 frame = self._tick(frame)
@@ -98,6 +101,24 @@ class Recorder:
             self._end_trace()
             self._pair.drop_simulator()
         return self.tally
+
+    def _begin_on_simulator(self, frame: Frame, until: Callable[[], bool]) -> None:
+        """Show the real desktop, standing still, until the simulator is up."""
+        while refusal := self._pair.to_simulator(self._seed):
+            if refusal != STARTING:
+                raise DesktopDied(refusal)
+            self._say(refusal)
+            self._wait()
+            self._pace.beat(self._clock.monotonic_ns())
+            self._quit = HostAction.QUIT in self._actions
+            self._events, self._actions = [], []
+            self._show(frame)
+            if self._quit or until():
+                return
+        self._say("")
+        self._fresh = False
+        self._fit()
+        self._pace.start(self._clock.monotonic_ns())
 
     def _wait(self) -> None:
         """Take input until the next frame is due."""

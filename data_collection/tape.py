@@ -24,6 +24,7 @@ class RecorderConfig:
     ``seed`` is the first reset's; each further reset takes the next. ``source`` and
     ``policy`` say who acts. With ``Consent.SYNTHETIC`` (a scripted user) nobody is asked.
     ``hold_clips`` whole clips wait before they are handed on: what a person can discard.
+    ``start_on`` is the desktop to begin with, ``real`` or ``simulator``.
     Recording stops, visibly, when less than ``min_disk_left_bytes`` are left.
     """
 
@@ -32,6 +33,7 @@ class RecorderConfig:
     policy: str = ""
     consent: Consent = Consent.GIVEN
     record_from_start: bool = True
+    start_on: str = "real"
     fps: int = FPS
     pump_hz: int = 200
     hold_clips: int = 1

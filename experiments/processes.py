@@ -66,6 +66,7 @@ def trainer(run: Path) -> None:
 def window(run: Path, url: str, seed: int, user: str) -> None:
     """The window, recorded and streamed into the run."""
     from experiments.recording import Sitter, desktops_of_run, record_to_server
+    from experiments.window_sign import window_sign
     from experiments.summary import spool_folder
     from interactive.checkpoints import CheckpointLibrary
     from interactive.policy import Role
@@ -76,15 +77,16 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
     folder = RunFolder.open(run)
     sitter = Sitter(user, seed)
     library = CheckpointLibrary(folder.checkpoints)
-    recorded = record_to_server(
-        spool_folder(folder),
-        url,
-        read_token(folder.tokens, Role.COLLECTOR),
-        desktops_of_run(folder.path.resolve(), lambda: bool(library.manifests())),
-        sitter,
-        sitter.config("live", start_on="real", record=True),
-        ended.is_set,
-    )
+    with window_sign(folder):
+        recorded = record_to_server(
+            spool_folder(folder),
+            url,
+            read_token(folder.tokens, Role.COLLECTOR),
+            desktops_of_run(folder.path.resolve(), lambda: bool(library.manifests())),
+            sitter,
+            sitter.config("live", start_on="real", record=True),
+            ended.is_set,
+        )
     click.echo(f"recorded {recorded.tally.clips} clips at {recorded.fps:.1f} frames a second")
 
 

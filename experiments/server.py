@@ -18,6 +18,7 @@ from data_collection.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.ingest_routes import create_router as create_ingest_router
 from data_collection.store import TraceStore
 from experiments.base_data import SOURCE as BASE
+from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth, check_bind, create_tokens
 from interactive.server.page import create_page_router
@@ -96,7 +97,12 @@ def compose(folder: RunFolder, store: TraceStore, address: Address) -> FastAPI:
     """
     auth = Auth(create_tokens(folder), time.time)
     counts = _LiveCounts(store)
-    facts = Facts(url=address.url, server_pid=os.getpid(), clips=counts.read)
+    facts = Facts(
+        url=address.url,
+        server_pid=os.getpid(),
+        window_pid=lambda: window_pid(folder),
+        clips=counts.read,
+    )
     service = RunService.open(folder, time.monotonic, time.time, facts=facts)
     app = FastAPI(title="Interactive Training", docs_url=None, redoc_url=None)
     app.include_router(create_control_router(service, auth, time.monotonic))

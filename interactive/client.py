@@ -184,9 +184,10 @@ class RunClient:
 
     def command(self, command_id: str, wait_s: float = 0.0) -> CommandAnswer:
         """Return what is known of a command, after ``wait_s`` at the latest."""
-        params = {"wait_s": wait_s}
         path = f"/api/commands/{UUID(command_id)}"
-        return _command_answer(self._get(path, params, timeout_s=ANSWER_S + wait_s))
+        if wait_s <= 0:
+            return _command_answer(self._get(path, {}))
+        return _command_answer(self._get(path, {"wait_s": wait_s}, timeout_s=ANSWER_S + wait_s))
 
     def status(self) -> dict[str, Any]:
         """Return how the run stands."""
@@ -232,9 +233,8 @@ class RunClient:
     def events(self, after: str = "") -> Iterator[RunEvent]:
         """Yield events until the server closes the stream; go on with the last ``cursor``."""
         headers = {"Last-Event-ID": after} if after else {}
-        timeout = httpx.Timeout(ANSWER_S)
         try:
-            with self._http.stream("GET", "/api/events", headers=headers, timeout=timeout) as got:
+            with self._http.stream("GET", "/api/events", headers=headers) as got:
                 if got.status_code != 200:
                     got.read()
                 _check(got, accept=())
@@ -255,7 +255,7 @@ class RunClient:
         self.close()
 
     def _get(
-        self, path: str, params: Mapping[str, Any], timeout_s: float = ANSWER_S
+        self, path: str, params: Mapping[str, Any], timeout_s: float | None = None
     ) -> dict[str, Any]:
         response = self._request("GET", path, params=params, timeout_s=timeout_s)
         got: dict[str, Any] = response.json()
@@ -268,13 +268,14 @@ class RunClient:
         *,
         params: Mapping[str, Any] | None = None,
         content: str | None = None,
-        timeout_s: float = ANSWER_S,
+        timeout_s: float | None = None,
         accept: tuple[int, ...] = (),
     ) -> httpx.Response:
         headers = {"Content-Type": "application/json"} if content is not None else {}
+        timeout: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
         try:
             response = self._http.request(
-                method, path, params=params, content=content, headers=headers, timeout=timeout_s
+                method, path, params=params, content=content, headers=headers, **timeout
             )
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
@@ -296,6 +297,8 @@ def parse_events(lines: Iterable[str]) -> Iterator[RunEvent]:
     """Yield the events of a stream of lines; what the end cuts off is left out."""
     fields: dict[str, str] = {}
     for line in lines:
+        if line.startswith(":"):
+            continue
         if line:
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")

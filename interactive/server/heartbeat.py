@@ -29,6 +29,5 @@ class Heartbeat(BaseModel):
     branch: str = "main"
     step: int = Field(default=0, ge=0)
     mark: int = 0
-    lr: float | None = None
     pid: int = 0
     settings: dict[str, Any] = Field(default_factory=dict)

@@ -48,6 +48,11 @@ class Series:
         """Return the last recorded step of a branch; 0 where there is none."""
         return self._last_step.get(branch, 0)
 
+    def last_value(self, branch: str, name: str) -> float | None:
+        """Return the newest value of a field, or None where there is none."""
+        column = self._columns.get(branch, {}).get(name)
+        return None if column is None else column.values[-1]
+
     def append(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
         """Add a metrics line.
 

@@ -164,8 +164,8 @@ class RunService:
             "branch": run.branch,
             "branches": run.series.branches,
             "step": run.step,
-            "mark": max(run.mark, heartbeat.mark) if heartbeat else run.mark,
-            "lr": heartbeat.lr if heartbeat else None,
+            "mark": run.mark,
+            "lr": run.lr,
             "pids": {
                 "server": self._facts.server_pid,
                 "trainer": heartbeat.pid if heartbeat and state not in ENDS else None,

@@ -58,6 +58,8 @@ class FoldedRun:
         self.heartbeat: Heartbeat | None = None
         self._commands: dict[int, str] = {}
         self._heard_s = started_s
+        self._branch = "main"
+        self._mark = 0
         self._in_session = False
         self._ended = False
 
@@ -67,6 +69,8 @@ class FoldedRun:
         body = entry.body
         if entry.kind is EntryKind.SESSION:
             self._in_session, self._ended = True, False
+        elif entry.kind is EntryKind.MARK:
+            self._mark = int(body["mark"])
         elif entry.kind is EntryKind.CHECKPOINT:
             name = str(body["checkpoint"])
             kept = bool(body.get("kept", False))
@@ -74,7 +78,7 @@ class FoldedRun:
         elif entry.kind is EntryKind.INTERVENTION:
             self._add_intervention(entry)
         elif entry.kind is EntryKind.FAILURE:
-            command_id = self._commands.get(int(body["of"]))
+            command_id = self._commands.get(body["of"])
             if command_id is not None:
                 self.outcomes[command_id] = _outcome(entry, CommandState.FAILED)
 
@@ -120,32 +124,39 @@ class FoldedRun:
     @property
     def branch(self) -> str:
         """Return the branch that the run is on."""
-        if self.heartbeat is not None:
-            return self.heartbeat.branch
-        return self.entries[-1].branch if self.entries else "main"
+        return self._branch if self.heartbeat is None else self.heartbeat.branch
 
     @property
     def step(self) -> int:
         """Return the last step made on the branch."""
         recorded = self.series.last_step(self.branch)
-        return max(recorded, self.heartbeat.step) if self.heartbeat is not None else recorded
+        return recorded if self.heartbeat is None else max(recorded, self.heartbeat.step)
 
     @property
     def mark(self) -> int:
-        """Return the newest adopted commit number; 0 where there is none."""
-        for entry in reversed(self.entries):
-            if entry.kind is EntryKind.MARK:
-                return int(entry.body["mark"])
-        return 0
+        """Return the adopted commit number; 0 where there is none."""
+        return self._mark if self.heartbeat is None else self.heartbeat.mark
+
+    @property
+    def lr(self) -> float | None:
+        """Return the learning rate that the trainer has, or had at its last step."""
+        settings = self.heartbeat.settings if self.heartbeat is not None else {}
+        lr = settings.get("optimizer", {}).get("lr")
+        return self.series.last_value(self.branch, "lr") if lr is None else float(lr)
 
     def _add_intervention(self, entry: Entry) -> None:
         command_id = str(entry.body["command_id"])
         outcome = _outcome(entry, CommandState(entry.body["state"]))
         self.outcomes[command_id] = outcome
         self._commands[entry.seq] = command_id
-        command = entry.body.get("command", {})
-        if command.get("command") == "stop" and outcome.state is CommandState.APPLIED:
+        if outcome.state is not CommandState.APPLIED:
+            return
+        name = entry.body["command"]["command"]
+        if name == "stop":
             self._ended = True
+        elif name == "load_checkpoint":
+            self._branch = str(outcome.effective["branch"])
+            self._mark = int(outcome.effective["mark"])
 
 
 def _outcome(entry: Entry, state: CommandState) -> Outcome:

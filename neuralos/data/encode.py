@@ -33,10 +33,15 @@ def reduce_frames(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     wanted = (count, HEIGHT_PX * REDUCTION, WIDTH_PX * REDUCTION, 3)
     if frames.shape != wanted:
         raise ValueError(f"frames of shape {frames.shape}, not {wanted}")
-    lines = frames.reshape(count, HEIGHT_PX, REDUCTION, -1).sum(2, dtype=np.uint16)
-    blocks = lines.reshape(count, HEIGHT_PX, WIDTH_PX, REDUCTION, 3).sum(3, dtype=np.uint16)
-    area = REDUCTION * REDUCTION
-    return ((blocks + area // 2) // area).astype(np.uint8)
+    rows = frames.reshape(count, HEIGHT_PX, REDUCTION, -1)
+    lines = np.zeros((count, HEIGHT_PX, rows.shape[3]), dtype=np.uint16)
+    for index in range(REDUCTION):
+        lines += rows[:, :, index]
+    columns = lines.reshape(count, HEIGHT_PX, WIDTH_PX, REDUCTION, 3)
+    blocks = np.full((count, HEIGHT_PX, WIDTH_PX, 3), REDUCTION**2 // 2, dtype=np.uint16)
+    for index in range(REDUCTION):
+        blocks += columns[:, :, :, index]
+    return (blocks // REDUCTION**2).astype(np.uint8)
 
 
 def enlarge_frame(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,9 @@ from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, PATCH_PX, WIDTH_
 PLACES = PATCH_PX * PATCH_PX
 """Places of the pointer within a cell, in whole pixels."""
 
+_GAIN = 8.0
+"""A table's looks move this much faster than other parameters: each is seen rarely."""
+
 _REACH_LEFT_PX, _REACH_RIGHT_PX = 1.0, 5.0
 _REACH_UP_PX, _REACH_DOWN_PX = 1.0, 6.0
 
@@ -33,7 +36,7 @@ class CursorTable(nn.Module):
     def blocks(self, position_N2: Tensor) -> tuple[Tensor, Tensor]:
         """Return the looks (N, 36, channels) to add up, and the padded cell of each (N, 36)."""
         places, cells, shares = _corners(position_N2)
-        blocks = F.embedding(places, self.looks) * shares.unsqueeze(2)
+        blocks = F.embedding(places, self.looks * _GAIN) * shares.unsqueeze(2)
         around = torch.arange(3)[:, None] * (GRID_WIDTH + 2) + torch.arange(3)
         targets = (cells.unsqueeze(2) + around.flatten()).flatten(1)
         return blocks.unflatten(2, (9, self.channels)).flatten(1, 2), targets

@@ -18,8 +18,7 @@ PATCH_SIZE = 3 * PATCH_PX * PATCH_PX
 class PatchCode(nn.Module):
     """Principal components of patches: pixels ↔ latents, one grid cell per patch.
 
-    Component i is divided by the square root of its standard deviation: between plain
-    coefficients, whose details drown in noise, and whitened ones, which are mostly noise.
+    Each component of a latent is divided by its standard deviation, ``scale``.
     """
 
     mean: Tensor
@@ -43,10 +42,15 @@ class PatchCode(nn.Module):
         std = values.flip(0)[:components].clamp_min(1e-8).sqrt()
         self.mean.copy_(mean)
         self.basis.copy_(vectors.T.flip(0)[:components])
-        scale = std.sqrt()
-        # One number brings the mean square of a latent to 1, as the noise schedule expects.
-        scale *= ((std / scale) ** 2).mean().sqrt()
-        self.scale.copy_(scale)
+        self.scale.copy_(std)
+
+    def importance(self) -> Tensor:
+        """Return the weight of each component's error (C,), of mean 1.
+
+        It is the standard deviation: between equal weights, which would be spent on
+        components that nobody sees, and the variance, which would leave out the details.
+        """
+        return self.scale / self.scale.mean()
 
     def encode(self, frames: Tensor) -> Tensor:
         """Return the latents (N, C, H, W) of uint8 frames (N, Y, P, 3)."""

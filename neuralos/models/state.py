@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -27,11 +27,6 @@ class SimulatorState:
         """Return the state cut off from the graph that computed it."""
         return SimulatorState(*(tensor.detach() for tensor in self._tensors()))
 
-    def rows(self, index: Sequence[int] | slice) -> SimulatorState:
-        """Return some lanes of the state."""
-        key = index if isinstance(index, slice) else list(index)
-        return SimulatorState(*(tensor[key] for tensor in self._tensors()))
-
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors under their names."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -42,9 +37,14 @@ class SimulatorState:
         return cls(**{field.name: tensors[field.name] for field in fields(cls)})
 
     @classmethod
-    def stack(cls, rows: Sequence[SimulatorState]) -> SimulatorState:
-        """Put states together, lane after lane."""
-        return cls(*(torch.cat(parts) for parts in zip(*(r._tensors() for r in rows), strict=True)))
+    def choose(
+        cls, which_B: Tensor, yes: SimulatorState, no: SimulatorState
+    ) -> SimulatorState:
+        """Return, lane by lane, ``yes`` where ``which_B`` holds, else ``no``."""
+        pairs = zip(yes._tensors(), no._tensors(), strict=True)
+        return cls(
+            *(torch.where(which_B.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs)
+        )
 
     def _tensors(self) -> tuple[Tensor, ...]:
         return self.hidden, self.cell, self.spatial, self.memory

@@ -15,7 +15,7 @@ from neuralos.models.cursor import covered_cells
 from neuralos.models.simulator import DRAW, KEEP, RESTORE, Observation, Simulator
 from neuralos.models.state import SimulatorState
 
-_SAME = 0.02
+_SAME = 0.05
 """Latents closer than this show the same pixels, but for rounding."""
 
 
@@ -68,6 +68,7 @@ def segment_loss(
     clean = clean_BTCHW.flatten(0, 1)
     drawn_N1HW = (fate_NHW == DRAW).unsqueeze(1).float()
     weight = (drawn_N1HW + config.still_weight) * valid_N.view(-1, 1, 1, 1)
+    weight = weight * simulator.code.importance().view(-1, 1, 1)
     parts = {
         "fate": _fate_loss(seen, fate_NHW, valid_N),
         "draft": weighted_error(seen.hint.draft, clean, weight),

@@ -388,6 +388,26 @@ def test_a_simulator_that_starts_slowly_is_switched_to_when_it_is_up(desk: Desk)
     assert simulated.frame_source == "simulator"
 
 
+def test_a_window_can_begin_on_the_simulator(desk: Desk) -> None:
+    simulator = desk.simulator = SlowSimulator()
+
+    def up() -> None:
+        simulator.ready = True
+
+    desk.run(30, {10: up}, start_on="simulator")
+    assert desk.real.ticks == 0
+    assert "starting" in desk.shown[5].message
+    (header,) = desk.sink.headers
+    assert header.frame_source == "simulator"
+    assert len(simulator.warm_frames) == 1
+
+
+def test_beginning_on_a_simulator_that_is_not_there_is_refused(desk: Desk) -> None:
+    desk.simulator = None
+    with pytest.raises(DesktopDied, match="no checkpoint yet"):
+        desk.run(30, start_on="simulator")
+
+
 def test_input_goes_on_while_a_remote_desktop_computes(desk: Desk) -> None:
     simulator = desk.simulator = SlowSimulator()
     simulator.ready = True

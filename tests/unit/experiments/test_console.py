@@ -27,7 +27,9 @@ def works(as_json: bool) -> None:
 @root.command()
 @json_option
 def refuses(as_json: bool) -> None:
-    raise Failure(Status.REFUSED, "too_high", "lr is too high.", "At most 1.", {"state": "rejected"})
+    raise Failure(
+        Status.REFUSED, "too_high", "lr is too high.", "At most 1.", {"state": "rejected"}
+    )
 
 
 @root.command()
@@ -96,9 +98,7 @@ def test_an_error_that_nobody_named_keeps_its_trace() -> None:
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_has_help_that_teaches(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_has_help_that_teaches(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(cli, [name, "--help"]) == 0
     text = capsys.readouterr().out
     assert len(text.splitlines()) > 4

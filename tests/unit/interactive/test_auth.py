@@ -126,7 +126,9 @@ def test_another_page_may_not_act_for_the_browser(run: ServedRun) -> None:
     assert browser.post("/api/commands", json=body, headers=own).status_code == 202
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "a@127.0.0.1x"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "[", "a@127.0.0.1x"]
+)
 def test_dns_rebinding_is_refused(run: ServedRun, host: str) -> None:
     assert run.client().get("/api/status", headers={"Host": host}).status_code == 421
     assert run.client().get("/", headers={"Host": host}).status_code == 421

@@ -88,7 +88,12 @@ def test_the_entry_is_durable_before_the_change_is_made(
         ({"command": "update_optimizer", "lr": 1e9}, {}, "rejected", "out_of_bounds"),
         ({"command": "update_optimizer", "beta1": 0.5}, {}, "rejected", "unsupported"),
         ({"command": "update_mixture", "weights": {"x": 1.0}}, {}, "rejected", "unknown_source"),
-        ({"command": "load_checkpoint", "checkpoint": "nope"}, {}, "rejected", "unknown_checkpoint"),
+        (
+            {"command": "load_checkpoint", "checkpoint": "nope"},
+            {},
+            "rejected",
+            "unknown_checkpoint",
+        ),
         ({"command": "evaluate", "evaluation": "nope"}, {}, "rejected", "unknown_evaluation"),
         (LR, {"if_generation": 7}, "rejected", "stale_generation"),
         (LR, {"at_step": 2}, "rejected", "step_passed"),
@@ -203,7 +208,9 @@ def test_loading_opens_a_branch_and_brings_back_what_the_checkpoint_held(
         commands={
             ("main", 3): [delivered(1, SAVE)],
             ("main", 4): [delivered(2, LR)],
-            ("main", 6): [delivered(3, {"command": "load_checkpoint", "checkpoint": "main-000003"})],
+            ("main", 6): [
+                delivered(3, {"command": "load_checkpoint", "checkpoint": "main-000003"})
+            ],
         },
         rows={("main", 1): [data_row(1)], ("main", 5): [data_row(2)]},
     )
@@ -230,9 +237,7 @@ def test_loading_opens_a_branch_and_brings_back_what_the_checkpoint_held(
     assert {row.mark for row in branch} == {2}
 
 
-@pytest.mark.parametrize(
-    ("name", "code"), [("main", "branch_exists"), ("x" * 60, "out_of_bounds")]
-)
+@pytest.mark.parametrize(("name", "code"), [("main", "branch_exists"), ("x" * 60, "out_of_bounds")])
 def test_a_branch_name_must_be_free(folder: RunFolder, name: str, code: str) -> None:
     load = {"command": "load_checkpoint", "checkpoint": "main-000002", "branch": name}
     steer(folder, at(2, delivered(1, SAVE), delivered(2, load)))
@@ -345,9 +350,7 @@ def test_a_run_without_data_waits_for_it(tmp_path: Path) -> None:
 
 def test_the_cadence_saves_evaluates_and_prunes(folder: RunFolder) -> None:
     world = at(2, delivered(1, SAVE))
-    trainer = steer(
-        folder, world, end=10, checkpoint_every=3, evaluate_every=4, keep_checkpoints=2
-    )
+    trainer = steer(folder, world, end=10, checkpoint_every=3, evaluate_every=4, keep_checkpoints=2)
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
         "main-000002",
         "main-000009",

@@ -107,7 +107,9 @@ def test_what_is_no_command_is_refused_and_kept(inbox: Inbox, path: Path, broken
     assert isinstance(got, Rejected)
     assert got.code is Reason.MALFORMED
     assert got.hint
-    kept = sqlite3.connect(path).execute("SELECT code, issuer, length(body) FROM refused").fetchall()
+    kept = (
+        sqlite3.connect(path).execute("SELECT code, issuer, length(body) FROM refused").fetchall()
+    )
     assert kept == [("malformed", "anna", min(len(broken.decode("utf-8", "replace")), 4096))]
     assert inbox.head == 0
 

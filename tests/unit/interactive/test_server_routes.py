@@ -97,11 +97,15 @@ def test_the_same_id_is_one_command(run: ServedRun) -> None:
     body = envelope({"command": "pause"})
     first, second = post(run.client(), body), post(run.client(), body)
     assert (first.status_code, second.status_code) == (202, 202)
-    assert first.json() == second.json() == {
-        "command_id": body["command_id"],
-        "seq": 1,
-        "state": "accepted",
-    }
+    assert (
+        first.json()
+        == second.json()
+        == {
+            "command_id": body["command_id"],
+            "seq": 1,
+            "state": "accepted",
+        }
+    )
     other = post(run.client(), {**body, "reason": "another"})
     assert (other.status_code, other.json()["code"]) == (409, "id_reused")
 
@@ -179,6 +183,7 @@ def test_outcomes_are_the_ledgers(run: ServedRun) -> None:
     run.write_outcome(ids[1], "expired", code="expired", hint="step 9 has passed")
     of = run.write_outcome(ids[2])
     run.write_entry("failure", of=of, code="unsupported", hint="the disk is full")
+    run.write_entry("failure", of=None, code="unsupported", hint="of no command")
     refresh(run)
     got = [run.client().get(f"/api/commands/{one}").json() for one in ids]
     assert [(one["state"], one["code"]) for one in got] == [
@@ -198,12 +203,13 @@ def test_the_status_says_how_the_run_stands(run: ServedRun) -> None:
     run.write_entry("checkpoint", step=5, checkpoint="step-4", digest="d", kept=True)
     run.write_metrics({"step": 1, "loss": 0.5, "lr": 1e-3})
     refresh(run)
-    settings = {"mixture": {"weights": {"base": 1.0}}}
-    beat = {"state": "training", "branch": "main", "step": 4, "mark": 12, "lr": 1e-3, "pid": 9}
+    assert client.get("/api/status").json()["lr"] == 1e-3  # as the last step had it
+    settings = {"optimizer": {"lr": 5e-4}, "mixture": {"weights": {"base": 1.0}}}
+    beat = {"state": "training", "branch": "main", "step": 4, "mark": 12, "pid": 9}
     assert trainer.post("/api/heartbeat", json={**beat, "settings": settings}).status_code == 204
     got = client.get("/api/status").json()
     assert (got["run"], got["state"], got["branch"], got["step"]) == ("run", "training", "main", 4)
-    assert (got["mark"], got["lr"], got["settings"]) == (12, 1e-3, settings)
+    assert (got["mark"], got["lr"], got["settings"]) == (12, 5e-4, settings)
     assert got["pids"] == {"server": 1, "trainer": 9, "window": None}
     assert got["checkpoints"] == [
         {"checkpoint": "step-4", "step": 5, "branch": "main", "kept": True}
@@ -226,6 +232,20 @@ def test_a_finished_run_is_stopped_and_a_continued_one_is_not(run: ServedRun) ->
     run.write_entry("session", pid=10)
     refresh(run)
     assert run.client().get("/api/status").json()["state"] == "waiting"
+
+
+def test_a_branch_is_where_the_run_goes_on(run: ServedRun) -> None:
+    run.write_entry("mark", mark=9)
+    run.write_outcome(
+        str(uuid.uuid4()),
+        command={"command": "load_checkpoint", "checkpoint": "main-000004"},
+        effective={"branch": "b1", "checkpoint": "main-000004", "step": 4, "mark": 3},
+    )
+    run.write_metrics({"step": 8, "loss": 1.0}, {"step": 5, "loss": 2.0, "branch": "b1"})
+    refresh(run)
+    got = run.client().get("/api/status").json()
+    assert (got["branch"], got["mark"], got["step"]) == ("b1", 3, 5)
+    assert got["branches"] == ["main", "b1"]
 
 
 def test_clips_and_problems_reach_the_status(run: ServedRun) -> None:

@@ -1,0 +1,34 @@
+"""The sign that a run's own window is open: its process id in ``window.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from interactive.run_folder import RunFolder, write_whole
+
+
+@contextmanager
+def window_sign(folder: RunFolder) -> Iterator[None]:
+    """Show the sign while the block runs."""
+    path = _path(folder)
+    write_whole(path, json.dumps({"pid": os.getpid()}) + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def window_pid(folder: RunFolder) -> int | None:
+    """Return the process id of the run's window, if its sign is there."""
+    try:
+        return int(json.loads(_path(folder).read_text("utf-8"))["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _path(folder: RunFolder) -> Path:
+    return folder.path / "window.json"

@@ -1,0 +1,44 @@
+"""From segments of clips to the batch that the objective takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from neuralos.data.batch import Batch
+from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS
+from neuralos.data.latents import LatentStore
+from neuralos.data.rows import AdoptedClips
+from neuralos.data.sampler import Segment
+
+
+def assemble(
+    segments: Sequence[Segment], frames: int, clips: AdoptedClips, store: LatentStore
+) -> tuple[Batch, tuple[int, ...]]:
+    """Return a batch of T = ``frames``, and the commits of the clips whose frames bear a loss."""
+    latents, actions, keys, valid, commits = [], [], [], [], set()
+    for segment in segments:
+        pieces = clips.pieces(segment.trace_id, segment.first_frame - 1, segment.frames + 1)
+        parts = [(store.get(piece.row), piece.first, piece.end) for piece in pieces]
+        latent = torch.cat([clip.latents[first:end] for clip, first, end in parts]).float()
+        action = np.concatenate([clip.actions[first:end] for clip, first, end in parts])
+        key = np.concatenate([clip.keys[first:end] for clip, first, end in parts])
+        missing = frames - segment.frames
+        latents.append(torch.cat((latent, latent[-1:].expand(missing, -1, -1, -1))))
+        actions.append(np.concatenate((action, action[-1:].repeat(missing, 0))))
+        keys.append(np.concatenate((key, np.zeros((missing, KEY_SLOTS), dtype=np.int64)))[1:])
+        valid.append([True] * segment.frames + [False] * missing)
+        bearing = clips.pieces(segment.trace_id, segment.first_frame, segment.frames)
+        commits.update(piece.row.commit for piece in bearing)
+    action_BUA = np.stack(actions)
+    assert action_BUA.shape[1:] == (frames + 1, ACTION_SIZE)
+    batch = Batch(
+        torch.stack(latents),
+        torch.from_numpy(action_BUA),
+        torch.from_numpy(np.stack(keys)),
+        torch.tensor(valid),
+        torch.tensor([segment.starts for segment in segments]),
+    )
+    return batch, tuple(sorted(commits))

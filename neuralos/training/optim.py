@@ -1,0 +1,107 @@
+"""The optimizer: AdamW with gradient clipping, a warm-up, and averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+SETTINGS = ("lr", "weight_decay", "beta1", "beta2", "eps", "max_grad_norm")
+"""What can be changed while training."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerConfig:
+    """AdamW's numbers; ``lr`` is reached after ``warmup_steps`` and then holds.
+
+    The averaged weights forget with ``ema_decay`` per step, faster at the start.
+    """
+
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    max_grad_norm: float = 1.0
+    warmup_steps: int = 40
+    ema_decay: float = 0.995
+
+    def settings(self) -> dict[str, float]:
+        """Return the numbers that can be changed while training."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+
+class Optimizer:
+    """One update of a module's parameters and of their running average."""
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+        self.config = config
+        self._names = [name for name, _ in module.named_parameters()]
+        self._parameters = list(module.parameters())
+        self._average = [parameter.detach().clone() for parameter in self._parameters]
+        self._adamw = torch.optim.AdamW(self._parameters, lr=config.lr, fused=True)
+        self._scheduled = True
+
+    def update(self, loss: Tensor, step: int) -> tuple[float, float]:
+        """Make the update of step ``step`` (from 1); return gradient norm and the lr used."""
+        group = self._adamw.param_groups[0]
+        lr = self.config.lr
+        if self._scheduled:
+            lr *= min(1.0, step / max(1, self.config.warmup_steps))
+        group["lr"] = lr
+        group["weight_decay"], group["eps"] = self.config.weight_decay, self.config.eps
+        group["betas"] = (self.config.beta1, self.config.beta2)
+        self._adamw.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
+        self._adamw.step()
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
+        return float(norm), float(group["lr"])
+
+    def set(self, changes: Mapping[str, float]) -> None:
+        """Change some of ``SETTINGS``; a new lr detaches the learning-rate schedule."""
+        self.config = replace(self.config, **changes)
+        if "lr" in changes:
+            self._scheduled = False
+
+    def average(self) -> dict[str, Tensor]:
+        """Return the averaged parameters by name."""
+        return dict(zip(self._names, self._average, strict=True))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return AdamW's moments and the averages by name, for a checkpoint."""
+        tensors = {f"average.{name}": tensor for name, tensor in self.average().items()}
+        for name, parameter in zip(self._names, self._parameters, strict=True):
+            for kind, tensor in self._state(parameter).items():
+                tensors[f"{kind}.{name}"] = tensor
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore ``tensors``' tensors, whose names and shapes have been checked."""
+        for name, average, parameter in zip(
+            self._names, self._average, self._parameters, strict=True
+        ):
+            average.copy_(tensors[f"average.{name}"])
+            self._adamw.state[parameter] = {
+                kind: tensors[f"{kind}.{name}"].clone() for kind in self._state(parameter)
+            }
+
+    def state_dict(self) -> dict[str, float | bool]:
+        """Return settings and schedule as a JSON object."""
+        return {**self.config.settings(), "scheduled": self._scheduled}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Restore ``state_dict``'s object."""
+        self.config = replace(self.config, **{name: state[name] for name in SETTINGS})
+        self._scheduled = bool(state["scheduled"])
+
+    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self._adamw.state.get(parameter, {})
+        if state:
+            return state
+        zeros = torch.zeros_like(parameter)
+        return {"step": torch.zeros(()), "exp_avg": zeros, "exp_avg_sq": zeros}

@@ -1,0 +1,244 @@
+"""The trainer: adopts clips, makes steps, saves and restores everything they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_collection.trace import ClipRow
+from neuralos.data.encode import reduce_frames
+from neuralos.data.latents import LatentStore, ReadClip
+from neuralos.data.mixture import Mixture
+from neuralos.data.rows import AdoptedClips
+from neuralos.data.sampler import LaneConfig, Segment, SegmentSampler
+from neuralos.data.segments import assemble
+from neuralos.keyed import torch_generator
+from neuralos.models.simulator import Simulator
+from neuralos.models.state import SimulatorState
+from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
+from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
+from neuralos.training.objective import ObjectiveConfig, segment_loss
+from neuralos.training.optim import Optimizer
+from neuralos.weights import save_simulator
+
+MODEL_FILE = "model.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+LANES_FILE = "lanes.safetensors"
+TRAINER_FILE = "trainer.json"
+ROWS_FILE = "rows.json"
+
+_FRAMES_PER_FIT_CLIP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """``first_clips`` must be adopted before training begins; the patch code is fitted on
+    ``fit_clips`` of them; ``cached_clips`` are kept as latents.
+    """
+
+    seed: int = 0
+    first_clips: int = 24
+    fit_clips: int = 120
+    cached_clips: int = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One update: the loss and its parts, the gradient norm, the lr used, the clips used."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+    commits: tuple[int, ...]
+    parts: Mapping[str, float]
+    timings_s: Mapping[str, float]
+
+
+class Trainer:
+    """Trains a simulator on adopted clips; its clock serves reports only."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        lanes: LaneConfig,
+        objective: ObjectiveConfig,
+        simulator: Simulator,
+        optimizer: Optimizer,
+        mixture: Mixture,
+        read: ReadClip,
+        clock: Callable[[], float],
+    ) -> None:
+        self.config = config
+        self.simulator = simulator
+        self.optimizer = optimizer
+        self.step = 0
+        self._lanes = lanes
+        self._objective = objective
+        self._read = read
+        self._clock = clock
+        self._use_clips(AdoptedClips(), mixture)
+        self._state: SimulatorState | None = None
+        self._first_frame = np.zeros((0,), dtype=np.uint8)
+
+    @property
+    def mixture(self) -> Mixture:
+        """The mixture in force for passages that begin from now on."""
+        return self._sampler.mixture
+
+    @mixture.setter
+    def mixture(self, mixture: Mixture) -> None:
+        self._sampler.mixture = mixture
+
+    @property
+    def mark(self) -> int:
+        """The highest commit number adopted."""
+        return self._clips.mark
+
+    def adopt(self, mark: int, rows: Iterable[ClipRow]) -> None:
+        """Take rows up to ``mark``; the first that suffice also settle the patch code."""
+        self._clips.adopt(mark, rows)
+        self._sampler.refresh()
+        if not self._has_code() and len(self._clips) >= self.config.first_clips:
+            self._fit_code()
+
+    def ready(self) -> bool:
+        """Return whether there is data to make a step from."""
+        return self._has_code() and self._sampler.can_draw()
+
+    def passages_left(self) -> int:
+        """Return after how many steps every lane has begun a new passage."""
+        return self._sampler.passages_left()
+
+    def train_step(self) -> StepResult:
+        """Make one update."""
+        started_s = self._clock()
+        segments = self._sampler.next()
+        batch, commits = assemble(segments, self._lanes.frames, self._clips, self._store)
+        loaded_s = self._clock()
+        self.step += 1
+        generator = torch_generator(self.config.seed, "loss", self.step)
+        first = self.simulator.initial_state(batch.latent_BUCHW[:, 0])
+        loss = segment_loss(
+            self.simulator, batch, self._carried(first, batch.starts_B), self._objective, generator
+        )
+        grad_norm, lr = self.optimizer.update(loss.total, self.step)
+        self._carry(segments, loss.state)
+        return StepResult(
+            loss=loss.total.item(),
+            grad_norm=grad_norm,
+            lr=lr,
+            commits=commits,
+            parts={name: part.item() for name, part in loss.parts.items()},
+            timings_s={"load": loaded_s - started_s, "update": self._clock() - loaded_s},
+        )
+
+    def digest(self) -> str:
+        """Return the digest of all parameters."""
+        digest = hashlib.blake2b(digest_size=16)
+        for parameter in self.simulator.parameters():
+            digest.update(parameter.detach().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def averaged(self) -> Simulator:
+        """Return a copy of the simulator with the averaged weights."""
+        copy = Simulator(self.simulator.config)
+        copy.load_state_dict({**self.simulator.state_dict(), **self.optimizer.average()})
+        return copy.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write everything that exact resume needs, and the simulator to play."""
+        write_tensors(folder / MODEL_FILE, self.simulator.state_dict())
+        write_tensors(folder / OPTIMIZER_FILE, self.optimizer.tensors())
+        write_tensors(folder / LANES_FILE, self._state.state_dict() if self._state else {})
+        write_json(folder / ROWS_FILE, [row.to_json() for row in self._clips.targets()])
+        write_json(
+            folder / TRAINER_FILE,
+            {
+                "step": self.step,
+                "mark": self._clips.mark,
+                "seed": self.config.seed,
+                "optimizer": self.optimizer.state_dict(),
+                "sampler": self._sampler.state_dict(),
+                "code_digest": self.simulator.code.digest() if self._has_code() else None,
+                "first_frame": self._first_frame.tolist(),
+            },
+        )
+        save_simulator(
+            folder, self.simulator, self.optimizer.average(), self.step, self._shown_frame()
+        )
+
+    def load(self, folder: Path) -> None:
+        """Restore what ``save`` wrote; nothing is changed if that fails.
+
+        Raises:
+            ValueError: the folder does not fit this trainer; the message names the tensor.
+        """
+        about = read_json(folder / TRAINER_FILE)
+        if about["seed"] != self.config.seed:
+            raise ValueError(f"{TRAINER_FILE}: seed {about['seed']}, not {self.config.seed}")
+        model = read_tensors(folder / MODEL_FILE, self.simulator.state_dict())
+        moments = read_tensors(folder / OPTIMIZER_FILE, self.optimizer.tensors())
+        lanes = self._read_lanes(folder / LANES_FILE)
+        rows = [ClipRow.from_json(row) for row in read_json(folder / ROWS_FILE)]
+        self.simulator.load_state_dict(model)
+        self.optimizer.load(moments)
+        self.optimizer.load_state_dict(about["optimizer"])
+        clips = AdoptedClips()
+        clips.adopt(about["mark"], rows)
+        self._use_clips(clips, self.mixture)
+        self._sampler.load_state_dict(about["sampler"])
+        self._state = lanes
+        self._first_frame = np.array(about["first_frame"], dtype=np.uint8)
+        self.step = about["step"]
+
+    def _use_clips(self, clips: AdoptedClips, mixture: Mixture) -> None:
+        self._clips = clips
+        self._sampler = SegmentSampler(self._lanes, self.config.seed, clips, mixture)
+        self._store = LatentStore(
+            self._read, clips, self.simulator.code, self.config.cached_clips
+        )
+
+    def _has_code(self) -> bool:
+        return bool(self.simulator.code.basis.any())
+
+    def _fit_code(self) -> None:
+        rows = self._clips.targets()
+        stride = -(-len(rows) // self.config.fit_clips)
+        frames = []
+        for row in rows[::stride]:
+            clip = self._read(row).frames
+            frames.append(reduce_frames(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)]))
+        self._first_frame = frames[0][0]
+        self.simulator.code.fit(np.concatenate(frames))
+
+    def _carried(self, first: SimulatorState, starts_B: Tensor) -> SimulatorState:
+        """Return the state each lane begins its segment in."""
+        return first if self._state is None else SimulatorState.choose(starts_B, first, self._state)
+
+    def _carry(self, segments: list[Segment], state: SimulatorState) -> None:
+        """Keep the lanes' new states; a lane that read a fresh segment keeps its old one."""
+        fresh_B = torch.tensor([segment.fresh for segment in segments])
+        old = state if self._state is None else self._state
+        self._state = SimulatorState.choose(fresh_B, old, state)
+
+    def _read_lanes(self, path: Path) -> SimulatorState | None:
+        tensors = read_tensors(path)
+        if not tensors:
+            return None
+        channels = self.simulator.config.components
+        like = self.simulator.initial_state(
+            torch.zeros(self._lanes.lanes, channels, GRID_HEIGHT, GRID_WIDTH)
+        )
+        return SimulatorState.from_state_dict(read_tensors(path, like.state_dict()))
+
+    def _shown_frame(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        if self._first_frame.size:
+            return self._first_frame
+        return np.zeros((HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8)
