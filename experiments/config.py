@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,17 +13,12 @@ import click
 from experiments.base_data import BaseConfig
 from interactive.boundary import Cadence
 from interactive.run_folder import RunFolder, RunInfo
+from neuralos.build import SECTIONS, NeuralosConfig
 from neuralos.config import Document, read_document, to_toml
 
+OWN_SECTIONS = ("base", "steering")
 ENTRY_POINT = "neuralos.control:create_trainer"
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """What a run is besides its parts: ``seed`` decides every draw."""
-
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +44,19 @@ class SteeringConfig:
 class HarnessConfig:
     """A run's whole configuration: this package's sections, and those of the simulator."""
 
-    run: RunConfig
     base: BaseConfig
     steering: SteeringConfig
-    simulator: dict[str, Any]
+    neuralos: NeuralosConfig
+
+    @property
+    def seed(self) -> int:
+        """Return the seed that decides every draw of the run."""
+        return self.neuralos.training.seed
 
     def to_toml(self) -> str:
         """Return the resolved configuration as TOML."""
-        own = {"run": self.run, "base": self.base, "steering": self.steering}
-        return to_toml({**own, **self.simulator})
+        own = {"base": self.base, "steering": self.steering}
+        return to_toml({**own, **self.neuralos.sections()})
 
 
 def load_config(path: Path | None, overrides: tuple[str, ...], seed: int | None) -> HarnessConfig:
@@ -66,27 +65,21 @@ def load_config(path: Path | None, overrides: tuple[str, ...], seed: int | None)
     Raises:
         ConfigError: a key, a value or the file is wrong; the message names the nearest key.
     """
-    from neuralos.build import SECTIONS
-
+    if seed is not None:
+        overrides = (*overrides, f"training.seed={seed}")
     document = read_document(path, overrides)
-    document.check_sections([*SECTIONS, "run", "base", "steering"])
-    simulator = {name: document.section(name, cls) for name, cls in SECTIONS.items()}
-    config = _own(document, simulator)
-    return config if seed is None else replace(config, run=RunConfig(seed))
+    document.check_sections([*SECTIONS, *OWN_SECTIONS])
+    return HarnessConfig(*_own(document), NeuralosConfig.of(document))
 
 
-def load_run_config(run: Path) -> HarnessConfig:
-    """Read this package's sections of a run's configuration, without the simulator's."""
-    return _own(read_document(RunFolder(run).config), {})
+def run_steering(run: Path) -> SteeringConfig:
+    """Return what a run does by itself, from its resolved configuration."""
+    return _own(read_document(RunFolder(run).config))[1]
 
 
-def _own(document: Document, simulator: dict[str, Any]) -> HarnessConfig:
-    return HarnessConfig(
-        run=document.section("run", RunConfig),
-        base=document.section("base", BaseConfig),
-        steering=document.section("steering", SteeringConfig),
-        simulator=simulator,
-    )
+def _own(document: Document) -> tuple[BaseConfig, SteeringConfig]:
+    base = document.section("base", BaseConfig)
+    return base, document.section("steering", SteeringConfig)
 
 
 def open_or_create(path: Path, config: HarnessConfig, say: Callable[[str], None]) -> RunFolder:
@@ -104,7 +97,7 @@ def open_or_create(path: Path, config: HarnessConfig, say: Callable[[str], None]
         return folder
     info = RunInfo(
         entry_point=ENTRY_POINT,
-        seed=config.run.seed,
+        seed=config.seed,
         code_version=importlib.metadata.version("neuralos-interactive"),
     )
     return RunFolder.create(path, config=text, info=info)

@@ -67,8 +67,9 @@ def run_loop(
     try:
         if options.window:
             loop.start_window()
+        loop.start_trainer()
         prepare_base(folder, config.base, parts.seed, say)
-        loop.start_rest()
+        loop.start_server()
         say(f"run folder: {folder.path}")
         say(f"page: {parts.url} (token of the role you want: {folder.tokens})")
         with _ProgressLine(folder) as line:

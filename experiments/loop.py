@@ -68,10 +68,13 @@ class Loop:
         arguments = ["--url", parts.url, "--seed", str(parts.seed), "--user", parts.user]
         self._start("window", arguments, {"SDL_VIDEODRIVER": "dummy"} if parts.user else {})
 
-    def start_rest(self) -> None:
-        """Start server, trainer and, unless it is disabled, the W&B mirror."""
-        self._start("server", ["--host", self.parts.host, "--port", str(self.parts.port)])
+    def start_trainer(self) -> None:
+        """Start the trainer; it waits for the server and for enough data."""
         self._start("trainer", [])
+
+    def start_server(self) -> None:
+        """Start the server and, unless it is disabled, the W&B mirror."""
+        self._start("server", ["--host", self.parts.host, "--port", str(self.parts.port)])
         if self.parts.wandb_mode != "disabled":
             self._start("mirror", ["--mode", self.parts.wandb_mode])
 

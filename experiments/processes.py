@@ -42,7 +42,7 @@ def server(run: Path, host: str, port: int, allow_remote: bool) -> None:
 @run_argument
 def trainer(run: Path) -> None:
     """The training loop."""
-    from experiments.config import load_run_config
+    from experiments.config import run_steering
     from interactive.boundary import Boundary
     from interactive.worker import run_worker
 
@@ -55,7 +55,7 @@ def trainer(run: Path) -> None:
 
         threading.Thread(target=wait, name="end", daemon=True).start()
 
-    run_worker(run, cadence=load_run_config(run).steering.cadence(), on_open=end_when_asked)
+    run_worker(run, cadence=run_steering(run).cadence(), on_open=end_when_asked)
 
 
 @parts.command()
@@ -66,8 +66,9 @@ def trainer(run: Path) -> None:
 def window(run: Path, url: str, seed: int, user: str) -> None:
     """The window, recorded and streamed into the run."""
     from experiments.recording import Sitter, desktops_of_run, record_to_server
-    from experiments.window_sign import window_sign
+    from experiments.standing import wait_for_training
     from experiments.summary import spool_folder
+    from experiments.window_sign import window_sign
     from interactive.checkpoints import CheckpointLibrary
     from interactive.policy import Role
     from interactive.run_folder import RunFolder
@@ -78,6 +79,9 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
     sitter = Sitter(user, seed)
     library = CheckpointLibrary(folder.checkpoints)
     with window_sign(folder):
+        if user:
+            # A person may begin at once; a scripted user has nobody to impress before that.
+            wait_for_training(folder, ended)
         recorded = record_to_server(
             spool_folder(folder),
             url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from experiments.base_data import SOURCE as BASE
@@ -9,7 +10,7 @@ from experiments.connection import Connection
 from experiments.summary import read_rows
 from interactive.client import ServerUnreachable
 from interactive.ledger import EntryKind, read_ledger
-from interactive.metrics import read_metrics
+from interactive.metrics import MetricsTail, read_metrics
 from interactive.policy import Role
 from interactive.run_folder import RunFolder
 
@@ -31,6 +32,14 @@ def standing(connection: Connection) -> dict[str, Any]:
         if connection.run is None:
             raise
         return _from_files(connection.folder())
+
+
+def wait_for_training(folder: RunFolder, ended: threading.Event) -> None:
+    """Wait until the run has begun to train in this session, or ``ended`` is set."""
+    rows = MetricsTail(folder.metrics)
+    rows.read_new()
+    while not rows.read_new() and not ended.wait(0.1):
+        pass
 
 
 def _from_files(folder: RunFolder) -> dict[str, Any]:

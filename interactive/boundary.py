@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,11 @@ from interactive.trainer import ControllableTrainer, Plan, StepRecord
 _HOLD_S = 0.2
 """How long a held run waits before it looks around again."""
 
+_SETTINGS_S = 1.0
+"""How old the settings of a heartbeat may be."""
+
+_NEVER = sys.maxsize
+
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
@@ -36,7 +42,10 @@ class Cadence:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a run stands, for the heartbeat."""
+    """Where a run stands, for the heartbeat.
+
+    ``state`` is waiting (for data), training, paused or stopped.
+    """
 
     state: str
     step: int
@@ -93,7 +102,8 @@ class Boundary:
         self._due = 0
         self._stopping = False
         self._end_requested = False
-        self._mode = "starting"
+        self._mode = "waiting"
+        self._settings_due_s = 0.0
         self._settings: Mapping[str, Any] = trainer.settings()
 
     def cross(self) -> bool:
@@ -119,16 +129,19 @@ class Boundary:
         Raises:
             OSError: it cannot be written; a run without a record does not go on.
         """
-        state = self._state
+        state, wall_s = self._state, self._clock()
         self._metrics.append(
             MetricsRow.of(
                 record,
                 branch=state.branch,
                 mark=state.mark,
                 entries=state.entries,
-                wall_s=self._clock(),
+                wall_s=wall_s,
             )
         )
+        if wall_s >= self._settings_due_s:
+            self._settings = self._trainer.settings()
+            self._settings_due_s = wall_s + _SETTINGS_S
 
     def request_end(self) -> None:
         """End at the next boundary with a checkpoint; safe in a signal handler or a thread."""
@@ -169,14 +182,14 @@ class Boundary:
             self._serve()
             if self._stopping or self._end_requested or self._is_at_end():
                 self._saver.save_if_changed()
-                self._mode = "ended"
+                self._mode = "stopped"
                 return False
             if not self._state.paused and self._trainer.ready():
                 break
             self._mode = "paused" if self._state.paused else "waiting"
             self._settings = self._trainer.settings()
             self._source.wait(_HOLD_S)
-        self._mode = "running"
+        self._mode = "training"
         self._settings = self._trainer.settings()
         self._due = self._next_due()
         return True
@@ -194,10 +207,12 @@ class Boundary:
         if cadence.end_step is not None:
             dues.append(cadence.end_step)
         for envelope in (delivered.envelope for delivered in self._pending):
-            if envelope is not None:
-                dues += [envelope.at_step - 1] if envelope.at_step else [step]
-                dues += [envelope.expires_at_step] if envelope.expires_at_step else []
-        return min(dues, default=step + 1_000_000_000)
+            if envelope is None or envelope.at_step is None:
+                return step
+            dues.append(envelope.at_step - 1)
+            if envelope.expires_at_step is not None:
+                dues.append(envelope.expires_at_step)
+        return min(dues, default=_NEVER)
 
     def _save_and_evaluate_by_cadence(self) -> None:
         step, state, cadence = self._trainer.step, self._state, self._cadence

@@ -199,9 +199,9 @@ class RunClient:
         while True:
             page = self._get("/api/ledger", {"after": after})
             entries += page["entries"]
-            if not page["entries"] or entries[-1]["seq"] >= page["head"]:
+            after += len(page["entries"])
+            if not page["entries"] or after >= page["head"]:
                 return entries
-            after = entries[-1]["seq"]
 
     def metrics(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 _SEAL = ',"crc":"%08x"}\n'
 _SEAL_BYTES = len(_SEAL % 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class JournalCorrupt(Exception):
@@ -25,13 +26,13 @@ class JournalCorrupt(Exception):
         self.line = line
 
 
-def seal(obj: Mapping[str, Any]) -> bytes:
+def seal(obj: dict[str, Any]) -> bytes:
     """Return the line of a non-empty object: its JSON with ``crc`` as the last key.
 
     Raises:
         ValueError: the object holds NaN or an infinity, which JSON has no numbers for.
     """
-    text = json.dumps(obj, separators=(",", ":"), allow_nan=False)
+    text = _encode(obj)
     crc = zlib.crc32(text.encode("ascii"))
     return (text[:-1] + _SEAL % crc).encode("ascii")
 
@@ -88,7 +89,7 @@ class JournalWriter:
             sync_folder(path.parent)
         return cls(path, handle, size, lines)
 
-    def append(self, obj: Mapping[str, Any], *, durable: bool = True) -> None:
+    def append(self, obj: dict[str, Any], *, durable: bool = True) -> None:
         """Write one line; with ``durable`` it is on the disk when this returns.
 
         Raises:

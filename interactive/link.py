@@ -91,7 +91,7 @@ class Link:
         loops: dict[str, Callable[[httpx.Client], None]] = {
             "commands": self.fetch_commands,
             "data": self.fetch_rows,
-            "heartbeat": lambda client: self.send_heartbeat(client, status()),
+            "heartbeat": lambda client: self._beat(client, status),
         }
         for name, talk in loops.items():
             thread = threading.Thread(
@@ -106,6 +106,14 @@ class Link:
             self._closed.set()
         for thread in self._threads:
             thread.join(timeout=0.2)
+
+    def say_goodbye(self, status: Status) -> None:
+        """Tell the server at once that the run has stopped; in vain where it is away."""
+        try:
+            with self._connect(httpx.Timeout(1.0)) as client:
+                self.send_heartbeat(client, status)
+        except (httpx.HTTPError, ServerAway):
+            pass
 
     def fetch_commands(self, client: httpx.Client) -> None:
         """Wait for commands once, and take what arrived.
@@ -165,6 +173,9 @@ class Link:
             "settings": json_safe(status.settings),
         }
         client.post("/api/heartbeat", json=beat).raise_for_status()
+
+    def _beat(self, client: httpx.Client, status: Callable[[], Status]) -> None:
+        self.send_heartbeat(client, status())
         self._closed.wait(_HEARTBEAT_S)
 
     def _keep_talking(self, name: str, talk: Callable[[httpx.Client], None]) -> None:
@@ -183,7 +194,7 @@ class Link:
             self._closed.wait(pause_s)
             pause_s = min(2 * pause_s, longest_s)
 
-    def _connect(self) -> httpx.Client:
+    def _connect(self, timeout: httpx.Timeout = _TIMEOUT) -> httpx.Client:
         """Return a client for the server as the run folder names it now.
 
         Raises:
@@ -195,7 +206,7 @@ class Link:
         return httpx.Client(
             base_url=address.url,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=_TIMEOUT,
+            timeout=timeout,
             transport=self._transport,
             trust_env=False,
         )

@@ -14,7 +14,7 @@ from interactive.ledger import Entry, EntryKind
 from interactive.metrics import COMPARED, MetricsRow, float_bits, json_safe
 from interactive.outcome import CommandState, Rejected
 from interactive.planner import Planner
-from interactive.trainer import ControllableTrainer, DataRow
+from interactive.trainer import ControllableTrainer, DataRow, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,39 +160,40 @@ class Retrace:
         self._record = next(self._records, None)
 
     def _apply(self, entry: Entry, *, is_failed: bool, is_last: bool) -> None:
+        act: Callable[[], None] | None = None
         if not is_failed:
             match entry.kind:
                 case EntryKind.MARK:
-                    self._adopt(entry)
+                    act = self._adoption(entry)
+                case EntryKind.INTERVENTION if entry.body["state"] == CommandState.APPLIED.value:
+                    act = self._plan(entry).apply
                 case EntryKind.CHECKPOINT:
                     self._compare(entry, "digest", entry.body["digest"], self._trainer.digest())
                     self._witness.checkpoint_passed(entry)
-                case EntryKind.INTERVENTION:
-                    if entry.body["state"] == CommandState.APPLIED.value:
-                        try:
-                            self._intervene(entry)
-                        except LostTrack:
-                            raise
-                        except Exception as error:
-                            if not is_last:
-                                raise
-                            self._state.take(entry, failed=True)
-                            self._witness.not_applied(entry, error)
-                            return
                 case _:
                     pass
+        if act is not None:
+            try:
+                act()
+            except Exception as error:
+                # Before a crash, nobody had learned yet whether the last entry could be applied.
+                if not is_last:
+                    raise
+                self._state.take(entry, failed=True)
+                self._witness.not_applied(entry, error)
+                return
         self._state.take(entry, failed=is_failed)
 
-    def _adopt(self, entry: Entry) -> None:
+    def _adoption(self, entry: Entry) -> Callable[[], None]:
         mark = int(entry.body["mark"])
         try:
             rows = self._data.rows(self._state.mark, mark)
         except LookupError as error:
             self._compare(entry, "mark", mark, str(error))
             raise LostTrack(str(error)) from error
-        self._trainer.adopt(mark, rows)
+        return lambda: self._trainer.adopt(mark, rows)
 
-    def _intervene(self, entry: Entry) -> None:
+    def _plan(self, entry: Entry) -> Plan:
         command = COMMAND.validate_json(json.dumps(entry.body["command"]))
         planned = self._planner.plan(command)
         if isinstance(planned, Rejected):
@@ -200,7 +201,7 @@ class Retrace:
             raise LostTrack(f"entry {entry.seq} is refused now: {planned.hint}")
         self._compare(entry, "old", entry.body["old"], json_safe(planned.old))
         self._compare(entry, "effective", entry.body["effective"], json_safe(planned.effective))
-        planned.apply()
+        return planned
 
     def _compare(self, entry: Entry, field: str, recorded: Any, replayed: Any) -> None:
         if recorded != replayed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,16 @@ class Player:
         self.action, self.drawn = actions[:, 1], self.drawn + 1
         frame: Frames = self.simulator.code.decode(self.latent)[0].numpy()
         return frame
+
+    @torch.no_grad()
+    def swap(self, simulator: Simulator) -> None:
+        """Go on with other weights; latents of another patch code are coded anew."""
+        if simulator.code.digest() != self.simulator.code.digest():
+            frame = self.simulator.code.decode(self.latent)
+            memory = self.simulator.code.decode(self.state.memory)
+            self.latent = simulator.code.encode(frame)
+            self.state = replace(self.state, memory=simulator.code.encode(memory))
+        self.simulator = simulator
 
     def _with(self, action: Floats) -> Tensor:
         return torch.stack((self.action, torch.from_numpy(action)[None]), 1)

@@ -39,7 +39,7 @@ class FakeTrainer:
         self.folder = folder
         self.machine = dict(FINGERPRINT)
         self.evaluations_made = 0
-        self.failing: dict[str, Exception] = {}
+        self.failing: dict[str, BaseException] = {}
         self._step = 0
         self._weights = [0.5 * (i + 1) for i in range(SIZE)]
         self._momentum = [0.0] * SIZE
@@ -59,7 +59,7 @@ class FakeTrainer:
 
     def settings(self) -> Mapping[str, Any]:
         mixture = {"weights": dict(self._mixture), "live_intake": self._live_intake}
-        return {"lr": self._lr, "mixture": mixture}
+        return {"optimizer": {"lr": self._lr}, "mixture": mixture}
 
     def train_step(self) -> StepRecord:
         self._break("train_step")

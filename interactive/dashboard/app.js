@@ -133,7 +133,7 @@ function showSettings(mixture) {
   $("now-lr").textContent = number(status.lr);
   $("now-mixture").textContent = weights.map(([name, weight]) => `${name} ${number(weight)}`).join(" · ");
   const byLr = document.querySelector("[data-command=update_optimizer]");
-  if (untouched(byLr) && status.lr) byLr.lr.value = number(status.lr).replaceAll(",", "");
+  if (untouched(byLr) && status.lr) byLr.lr.value = String(status.lr);
   const form = document.querySelector("[data-command=update_mixture]");
   if (!untouched(form)) return;
   $("weights").replaceChildren(...weights.map(([name, weight]) => {

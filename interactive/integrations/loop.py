@@ -69,3 +69,5 @@ def steer(
             yield session.boundary
         finally:
             link.close()
+        if session.boundary.status().state == "stopped":
+            link.say_goodbye(session.boundary.status())

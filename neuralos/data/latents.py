@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 from data_collection.action import Action, fold
+from data_collection.events import ButtonChanged, Event, PointerMoved
 from data_collection.trace import FPS, Clip, ClipRow
 from neuralos.data.encode import Floats, Keys, encode_action, encode_keys, reduce_frames
 from neuralos.data.rows import AdoptedClips
 from neuralos.models.patch_code import PatchCode
 
 ReadClip = Callable[[ClipRow], Clip]
+ClipEvents = tuple[tuple[Event, ...], ...]
+
+_LOOK_BACK = 3
+"""Clips that are searched for buttons and keys still held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,7 @@ class EncodedClip:
 class LatentStore:
     """Encodes clips one by one in one batch shape, so that their bits depend on nothing else.
 
-    The action at a clip's start is what the clips before it in its run left; it is kept
-    for good, the latents of the ``cached_clips`` clips used last.
+    Latents of the ``cached_clips`` clips used last are kept, events of all that were read.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class LatentStore:
         self._code = code
         self._cached_clips = cached_clips
         self._cache: OrderedDict[int, EncodedClip] = OrderedDict()
-        self._last_actions: dict[int, Action] = {}
+        self._events: dict[int, ClipEvents] = {}
 
     def get(self, row: ClipRow) -> EncodedClip:
         """Return a clip, reading it if it is not at hand."""
@@ -54,26 +58,40 @@ class LatentStore:
         return encoded
 
     def _load(self, row: ClipRow) -> EncodedClip:
-        """Read a clip, after those of its run whose last action is not known yet."""
-        before = self._clips.before(row)
-        known = len(before)
-        while known and before[known - 1].commit not in self._last_actions:
-            known -= 1
-        for earlier in before[known:]:
-            self.get(earlier)
-        action = self._last_actions[before[-1].commit] if before else Action()
         clip = self._read(row)
+        self._events[row.commit] = clip.events
+        action = self._action_before(row)
         actions, keys = [], []
         for events in clip.events:
             previous, action = action, fold(events, action)
             actions.append(encode_action(action))
             keys.append(encode_keys(action, previous))
-        self._last_actions[row.commit] = action
         return EncodedClip(
             encode_frames(self._code, reduce_frames(clip.frames)).half(),
             np.stack(actions),
             np.stack(keys),
         )
+
+    def _action_before(self, row: ClipRow) -> Action:
+        """Return what the clips before this one left: at least ``_LOOK_BACK`` of them, and
+        more until one says where the pointer is.
+        """
+        earlier: list[ClipEvents] = []
+        for count, before in enumerate(reversed(self._clips.before(row)), 1):
+            if before.commit not in self._events:
+                self._events[before.commit] = self._read(before).events
+            earlier.append(self._events[before.commit])
+            if count >= _LOOK_BACK and any(map(_says_where, earlier)):
+                break
+        action = Action()
+        for clip in reversed(earlier):
+            for events in clip:
+                action = fold(events, action)
+        return action
+
+
+def _says_where(clip: ClipEvents) -> bool:
+    return any(isinstance(e, (PointerMoved, ButtonChanged)) for events in clip for e in events)
 
 
 @torch.no_grad()

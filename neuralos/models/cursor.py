@@ -11,7 +11,7 @@ from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, PATCH_PX, WIDTH_
 PLACES = PATCH_PX * PATCH_PX
 """Places of the pointer within a cell, in whole pixels."""
 
-_GAIN = 8.0
+_GAIN = 16.0
 """A table's looks move this much faster than other parameters: each is seen rarely."""
 
 _REACH_LEFT_PX, _REACH_RIGHT_PX = 1.0, 5.0
@@ -27,7 +27,7 @@ class CursorTable(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.looks = nn.Parameter(torch.randn(PLACES, 9 * channels) * 0.02)
+        self.looks = nn.Parameter(torch.randn(PLACES, 9 * channels) * 0.01)
 
     def forward(self, position_N2: Tensor) -> Tensor:
         """Put the looks at positions in pixels (N, 2); return (N, channels, H, W)."""

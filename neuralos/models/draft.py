@@ -10,8 +10,8 @@ from neuralos.models.cursor import CursorTable, pick, place
 _SHAPES = 2
 """Cursors that the table can tell apart, such as the arrow and the busy one."""
 
-_BENEATH = 3
-"""A look depends linearly on this many of the coarsest components beneath it: the colour."""
+_BENEATH = 1
+"""A look depends linearly on this many of the coarsest components beneath it: brightness."""
 
 
 class Draft(nn.Module):

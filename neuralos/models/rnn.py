@@ -1,4 +1,4 @@
-"""The recurrent network that tracks the computer: an LSTM over the whole screen, a GRU per cell."""
+"""The recurrent network that tracks the computer: an LSTM for the screen, a GRU per cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RnnConfig:
     look: int = 32
     cursor: int = 16
     stem: int = 32
-    map: int = 16
+    map: int = 32
     keys: int = 24
     context: int = 32
     span_frames: int = 96
@@ -43,10 +43,8 @@ class Recurrent(nn.Module):
         self.stem = nn.Conv2d(c.look + c.cursor, c.stem, 3, padding=1)
         inputs = 3 * c.stem + ACTION_SIZE + 4 + c.keys
         self.lstm = nn.LSTM(inputs, c.lstm, batch_first=True)
-        self.to_map = nn.Linear(c.lstm, c.map * GRID_HEIGHT * GRID_WIDTH // 4)
-        self.spread = nn.Conv2d(c.map, c.map, 3, padding=1)
-        self.spatial_in = nn.Conv2d(c.stem + c.map, 3 * c.spatial, 3, padding=1)
-        self.spatial_carry = nn.Conv2d(c.spatial, 3 * c.spatial, 3, padding=1, bias=False)
+        self.to_map = nn.Linear(c.lstm, c.map * GRID_HEIGHT * GRID_WIDTH)
+        self.spatial_in = nn.Conv2d(c.stem + c.map, 2 * c.spatial, 3, padding=1)
         self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 3, padding=1)
         self._initialise_memory()
 
@@ -91,8 +89,8 @@ class Recurrent(nn.Module):
         tracked, (hidden, cell) = self.lstm(
             numbers.unflatten(0, (batch, frames)), (hidden[None], cell[None])
         )
-        wide = self.to_map(tracked.flatten(0, 1)).view(-1, self.config.map, GRID_HEIGHT // 2, GRID_WIDTH // 2)
-        wide = F.silu(self.spread(F.interpolate(wide, scale_factor=2.0, mode="nearest")))
+        wide = self.to_map(tracked.flatten(0, 1))
+        wide = F.silu(wide.view(-1, self.config.map, GRID_HEIGHT, GRID_WIDTH))
         maps, spatial = self._track_cells(torch.cat((stem, wide), 1), spatial, frames)
         context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))
         return context, tracked.flatten(0, 1), (hidden[0], cell[0], spatial)
@@ -113,14 +111,14 @@ class Recurrent(nn.Module):
     def _track_cells(
         self, inputs: Tensor, spatial: Tensor, frames: int
     ) -> tuple[Tensor, Tensor]:
-        driven = self.spatial_in(inputs).unflatten(0, (-1, frames))
+        """Run a minimal GRU (arXiv 2410.01201) per cell: its gates see no state, so one
+        convolution serves all frames.
+        """
+        gate, new = self.spatial_in(inputs).unflatten(0, (-1, frames)).chunk(2, 2)
+        take, new = torch.sigmoid(gate - 2), torch.tanh(new)
         outputs = []
         for t in range(frames):
-            keep_x, reset_x, new_x = driven[:, t].chunk(3, 1)
-            keep_s, reset_s, new_s = self.spatial_carry(spatial).chunk(3, 1)
-            keep = torch.sigmoid(keep_x + keep_s)
-            new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_s) * new_s)
-            spatial = keep * spatial + (1 - keep) * new
+            spatial = torch.lerp(spatial, new[:, t], take[:, t])
             outputs.append(spatial)
         return torch.stack(outputs, 1).flatten(0, 1), spatial
 

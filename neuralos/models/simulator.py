@@ -104,7 +104,8 @@ class Simulator(nn.Module):
         before = action_BUA[:, :-1, :2].flatten(0, 1)
         draft = self.draft(memory, context, tracked, now)
         hint = DrawingHint(previous_BTCHW.flatten(0, 1), draft, context, now)
-        fate = self.fate(context) + self.fate_now(now) + self.fate_before(before)
+        moved = (now != before).any(1).view(-1, 1, 1, 1)
+        fate = self.fate(context) + moved * (self.fate_now(now) + self.fate_before(before))
         return Observation(hint, fate, SimulatorState(*carry, memory=state.memory))
 
     def step(

@@ -30,7 +30,7 @@ class ObjectiveConfig:
     fate: float = 1.0
     draft: float = 1.0
     diffusion: float = 1.0
-    drawn_frames: int = 16
+    drawn_frames: int = 10
     feedback_noise: float = 0.15
     still_weight: float = 0.02
 

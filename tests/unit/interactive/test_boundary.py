@@ -7,13 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from interactive.boundary import Cadence
+from interactive.boundary import Cadence, Status
+from interactive.data_log import DataLog
 from interactive.ledger import Entry, EntryKind, LedgerWriter, read_ledger
 from interactive.metrics import MetricsRow, read_metrics
 from interactive.run_folder import RunFolder
+from interactive.session import open_session
 from interactive.source import parse_delivered
 from tests.fakes import (
     FakeTrainer,
+    ScriptedSource,
     World,
     build_fake_trainer,
     data_row,
@@ -195,6 +198,13 @@ def test_stop_saves_and_a_new_session_goes_on(folder: RunFolder) -> None:
     assert [row.lr for row in rows(folder)] == [0.05] * 3 + [0.01] * 5
 
 
+def test_a_run_stopped_while_paused_goes_on_when_started_again(folder: RunFolder) -> None:
+    world = at(3, delivered(1, PAUSE), delivered(2, STOP))
+    steer(folder, world)
+    assert rows(folder)[-1].step == 3
+    assert steer(folder, world).step == 8
+
+
 def test_the_end_that_a_signal_asks_for_leaves_a_checkpoint_and_no_stop(folder: RunFolder) -> None:
     steer(folder, World(), end=5)
     kinds = [e.kind for e in read_ledger(folder.ledger)]
@@ -361,6 +371,15 @@ def test_the_cadence_saves_evaluates_and_prunes(folder: RunFolder) -> None:
     assert trainer.evaluations_made == 2
 
 
+def test_a_checkpoint_that_a_branch_came_from_is_never_pruned(folder: RunFolder) -> None:
+    load = {"command": "load_checkpoint", "checkpoint": "main-000002"}
+    steer(folder, at(3, delivered(1, load)), checkpoint_every=2, keep_checkpoints=1)
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
+        "b1-000008",
+        "main-000002",
+    ]
+
+
 def test_an_evaluation_of_the_cadence_that_fails_is_recorded(folder: RunFolder) -> None:
     trainer = build_fake_trainer(folder.config, folder.path)
     trainer.failing["evaluate"] = RuntimeError("no frames")
@@ -382,3 +401,41 @@ def test_a_state_changed_at_the_same_step_gets_a_checkpoint_of_its_own(folder: R
     steer(folder, at(3, delivered(1, SAVE), delivered(2, LR), delivered(3, SAVE)), end=3)
     saved = [e.body["checkpoint"] for e in read_ledger(folder.ledger) if "checkpoint" in e.body]
     assert saved == ["main-000003", "main-000003.2"]
+
+
+def test_the_status_tells_how_the_run_stands(folder: RunFolder) -> None:
+    seen: list[Status] = []
+    trainer = build_fake_trainer(folder.config, folder.path)
+
+    class Watched(ScriptedSource):
+        def wait(self, timeout_s: float) -> None:
+            seen.append(session.boundary.status())
+            super().wait(timeout_s)
+
+    world = at(3, delivered(1, PAUSE), delivered(2, LR))
+    world.while_held = [delivered(3, RESUME)]
+    sources: list[Watched] = []
+
+    def connect(data: DataLog) -> Watched:
+        sources.append(Watched(world, data))
+        return sources[0]
+
+    with open_session(
+        folder,
+        trainer,
+        open_source=connect,
+        cadence=Cadence(end_step=5),
+        clock=lambda: 0.0,
+        warn=print,
+    ) as session:
+        is_live = True
+        while is_live:
+            sources[0].reach("main", trainer.step)
+            is_live = session.boundary.cross()
+            seen.append(session.boundary.status())
+            if is_live:
+                session.boundary.record(trainer.train_step())
+    states = ["training"] * 3 + ["paused"] + ["training"] * 2 + ["stopped"]
+    assert [status.state for status in seen] == states
+    assert [status.step for status in seen] == [0, 1, 2, 3, 3, 4, 5]
+    assert seen[3].settings["optimizer"] == {"lr": 0.01}

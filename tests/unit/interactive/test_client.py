@@ -1,6 +1,6 @@
-import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,11 @@ def test_a_run_is_read_through_the_client(run: ServedRun, url: str) -> None:
     run.write_metrics({"step": 1, "loss": 2.0}, {"step": 2, "loss": "NaN"})
     for mark in range(3):
         run.write_entry("mark", mark=mark)
-    asyncio.run(run.service.refresh())
     with connect(run, url) as client:
+        for _ in range(1000):
+            if client.status()["cursor"] == "3.2":
+                break
+            time.sleep(0.01)
         assert client.status()["run"] == "run"
         assert [entry["mark"] for entry in client.ledger(after=0)] == [1, 2]
         curve = client.metrics("loss")

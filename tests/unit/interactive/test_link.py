@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,10 @@ from interactive.boundary import Status
 from interactive.data_log import DataLog
 from interactive.link import Link
 from interactive.run_folder import RunFolder, ServerAddress
+from interactive.server.heartbeat import Heartbeat
 from tests.fakes import data_row, make_run
 
-STATUS = Status("running", 7, "main", 3, {"lr": float("nan")})
+STATUS = Status("training", 7, "main", 3, {"lr": float("nan")})
 SAFETY_S = 20.0
 """Only ever waited for in full by a test that fails."""
 
@@ -155,12 +157,32 @@ def test_a_closed_link_writes_nothing_more(
 def test_the_heartbeat_says_where_the_run_stands(
     link: Link, client: httpx.Client, server: FakeServer
 ) -> None:
-    link.close()
     link.send_heartbeat(client, STATUS)
     (beat,) = server.beats
-    assert (beat["state"], beat["step"], beat["branch"], beat["mark"]) == ("running", 7, "main", 3)
+    assert (beat["state"], beat["step"], beat["branch"], beat["mark"]) == ("training", 7, "main", 3)
     assert beat["settings"] == {"lr": "NaN"}
     assert beat["pid"] > 0
+
+
+def test_the_end_is_told_at_once_or_in_vain(link: Link, server: FakeServer) -> None:
+    link.close()
+    link.say_goodbye(replace(STATUS, state="stopped"))
+    server.is_away = True
+    link.say_goodbye(replace(STATUS, state="stopped"))
+    assert [beat["state"] for beat in server.beats] == ["stopped"]
+
+
+def test_a_heartbeat_is_one_that_the_server_takes(
+    link: Link, client: httpx.Client, server: FakeServer
+) -> None:
+    for state in ("waiting", "training", "paused", "stopped"):
+        link.send_heartbeat(client, replace(STATUS, state=state))
+    assert [Heartbeat.model_validate(beat).state.value for beat in server.beats] == [
+        "waiting",
+        "training",
+        "paused",
+        "stopped",
+    ]
 
 
 def test_a_server_that_goes_and_comes_is_found_again_with_its_new_token(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from interactive import journal
 from interactive.boundary import Cadence
 from interactive.checkpoints import CheckpointLibrary
-from interactive.journal import JournalCorrupt, JournalWriter, seal
+from interactive.journal import JournalCorrupt, JournalWriter, seal, unseal
 from interactive.ledger import EntryKind, LedgerWriter, read_ledger
 from interactive.metrics import MetricsRow, MetricsWriter, read_metrics
 from interactive.replay import replay
@@ -131,6 +132,15 @@ def half_saved(act: Callable[..., Any]) -> Callable[..., Any]:
     return dying
 
 
+def after_steps(steps: int, act: Callable[..., Any]) -> Callable[..., Any]:
+    def dying(self: MetricsWriter, row: MetricsRow) -> None:
+        if row.step > steps:
+            raise Killed
+        act(self, row)
+
+    return dying
+
+
 FAILPOINTS = {
     "before a ledger entry": (LedgerWriter, "append", before),
     "after a ledger entry": (LedgerWriter, "append", after),
@@ -227,15 +237,26 @@ def test_without_any_whole_checkpoint_the_run_is_redone_from_its_start(
     assert CheckpointLibrary(folder.checkpoints).is_whole("b-000018")
 
 
-def test_a_base_whose_future_needs_a_lost_checkpoint_is_not_taken(
-    tmp_path: Path, undisturbed: RunFolder
-) -> None:
-    folder, world = make_run(tmp_path / "run", min_rows=3), a_steered_world()
-    run_session(folder, world, cadence=CADENCE)
-    for name in ("main-000006", "b-000015", "b-000018"):
+def test_a_base_whose_future_needs_a_lost_checkpoint_is_not_taken(tmp_path: Path) -> None:
+    """The branch opens from the older checkpoint, which only an earlier start can make again."""
+    folder = make_run(tmp_path / "run")
+    save = {"command": "save_checkpoint"}
+    load = {"command": "load_checkpoint", "checkpoint": "main-000003"}
+    world = World(
+        commands={
+            ("main", 3): [delivered(1, save)],
+            ("main", 5): [delivered(2, save)],
+            ("main", 6): [delivered(3, load)],
+        }
+    )
+    run_session(folder, world, cadence=Cadence(end_step=9))
+    recorded = numbers(folder)
+    for name in ("main-000003", "b1-000009"):
         shutil.rmtree(folder.checkpoints / name)
-    run_session(folder, world, cadence=CADENCE)
-    assert numbers(folder) == numbers(undisturbed)
+    session = run_session(folder, world, cadence=Cadence(end_step=9))
+    assert session.recovery.base is None
+    assert numbers(folder) == recorded
+    assert CheckpointLibrary(folder.checkpoints).is_whole("main-000003")
 
 
 def test_rows_that_a_power_cut_took_are_made_again(tmp_path: Path, undisturbed: RunFolder) -> None:
@@ -259,6 +280,26 @@ def test_history_is_not_rewritten(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="step 4 of branch main: loss_bits"):
         run_session(folder, World(), cadence=Cadence(end_step=8))
     assert folder.metrics.read_bytes() == before_bytes
+
+
+def test_an_entry_that_would_say_something_else_now_is_a_divergence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path / "run")
+    change = delivered(1, {"command": "update_optimizer", "lr": 0.01})
+    world = World(commands={("main", 4): [change]})
+    with monkeypatch.context() as patched:
+        patched.setattr(MetricsWriter, "append", after_steps(4, MetricsWriter.append))
+        with pytest.raises(Killed):
+            run_session(folder, world, cadence=Cadence(end_step=9))
+    lines = folder.ledger.read_bytes().splitlines(keepends=True)
+    last = unseal(lines[-1])
+    assert last is not None
+    assert last["effective"] == {"lr": 0.01}
+    lines[-1] = seal({**last, "effective": {"lr": 0.02}})
+    folder.ledger.write_bytes(b"".join(lines))
+    with pytest.raises(Diverged, match="step 5 of branch main: effective"):
+        run_session(folder, world, cadence=Cadence(end_step=9))
 
 
 def test_on_another_machine_a_deviation_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -297,21 +338,26 @@ def test_an_evaluation_cut_short_twice_is_given_up(
     assert len(interventions(folder)) == 1
 
 
+@pytest.mark.parametrize("verb", ["apply", "adopt"])
 def test_the_last_entry_that_cannot_be_applied_after_a_crash_is_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, verb: str
 ) -> None:
     folder = make_run(tmp_path / "run")
     change = delivered(1, {"command": "update_optimizer", "lr": 0.01})
-    world = World(commands={("main", 2): [change]})
-    trainer = build_fake_trainer(folder.config, folder.path)
-    trainer.failing["apply"] = Killed()  # type: ignore[assignment]
-    with pytest.raises(Killed):
-        run_session(folder, world, cadence=Cadence(end_step=5), trainer=trainer)
-    trainer = build_fake_trainer(folder.config, folder.path)
-    trainer.failing["apply"] = OSError("no")
-    run_session(folder, world, cadence=Cadence(end_step=5), trainer=trainer)
-    assert {row.lr for row in rows(folder)} == {0.05}
-    run_session(folder, world, cadence=Cadence(end_step=7))
+    arriving: dict[str, Any] = {
+        "apply": {"commands": {("main", 2): [change]}},
+        "adopt": {"rows": {("main", 2): [data_row(1)]}},
+    }
+    world = World(**arriving[verb])
+    for error in (Killed(), OSError("no")):
+        trainer = build_fake_trainer(folder.config, folder.path)
+        trainer.failing[verb] = error
+        with suppress(Killed):
+            run_session(folder, world, cadence=Cadence(end_step=5), trainer=trainer)
+    (failure,) = [e for e in read_ledger(folder.ledger) if e.kind is EntryKind.FAILURE]
+    assert (failure.step, failure.body["hint"]) == (3, "no")
+    assert [(row.lr, row.mark) for row in rows(folder)] == [(0.05, 0)] * 5
+    run_session(folder, World(), cadence=Cadence(end_step=7))
     assert {row.lr for row in rows(folder)} == {0.05}
     assert replay(folder.path).is_identical
 

@@ -136,6 +136,21 @@ def test_a_moved_lr_is_named_by_its_number(folder: RunFolder, tmp_path: Path) ->
     assert report.identical == 3
 
 
+def test_a_moved_entry_that_changed_no_number_is_not_blamed_on_its_neighbours(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    """A periodic checkpoint stands before a mark at the same step."""
+    entries = read_ledger(folder.ledger)
+    saved = next(e for e in entries if e.body.get("checkpoint") == "main-000005")
+    assert entries[saved.seq + 1].kind is EntryKind.MARK
+    assert entries[saved.seq + 1].step == saved.step == 6
+    moved = [replace(e, step=7) if e is saved else e for e in entries]
+    export_ledger(moved, tmp_path / "moved.jsonl")
+    report = replay(folder.path, ledger=tmp_path / "moved.jsonl", out_dir=tmp_path / "out")
+    assert report.first_divergence is not None
+    assert (report.first_divergence.step, report.first_divergence.field) == (6, "entries")
+
+
 def test_a_changed_value_is_found_where_it_is_stated(folder: RunFolder, tmp_path: Path) -> None:
     text = [json.dumps(e.to_json()) for e in read_ledger(folder.ledger)]
     changed = [

@@ -1,0 +1,216 @@
+"""A real window on a real display, driven by xdotool as a person's hand would."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_collection.desktops.scripted import ScriptedDesktop
+from data_collection.events import Button, ButtonChanged, Event, PointerMoved
+from data_collection.store import TraceStore, read_clip
+from data_collection.trace import Clip
+from experiments.base_data import SOURCE as BASE
+from interactive.run_folder import RunFolder
+from tests.e2e.harness import MICRO, running, status, steps, until
+
+needs = pytest.mark.needs("Xvfb", "xdotool", "openbox")
+
+
+@contextlib.contextmanager
+def display() -> Iterator[str]:
+    """Start an X server with a window manager; yield its name."""
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stdout is not None
+    name = f":{server.stdout.readline().strip()}"
+    manager = subprocess.Popen(
+        ["openbox"], env={"DISPLAY": name, "HOME": "/nonexistent"}, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield name
+    finally:
+        manager.terminate()
+        server.terminate()
+        manager.wait()
+        server.wait()
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Moves the pointer over one window, in desktop pixels."""
+
+    display: str
+    window: str
+    scale: int
+
+    @classmethod
+    def on(cls, display: str, pid: int) -> Hand:
+        """Find the window of a process."""
+
+        def find() -> str:
+            return xdotool(display, "search", "--onlyvisible", "--pid", str(pid)).split("\n")[0]
+
+        window = until(find, "the window")
+        shape = dict(
+            line.split("=")
+            for line in xdotool(display, "getwindowgeometry", "--shell", window).split("\n")
+        )
+        return cls(display, window, int(shape["WIDTH"]) // 512)
+
+    def move(self, x_px: int, y_px: int) -> None:
+        place = (str(x_px * self.scale), str(y_px * self.scale))
+        xdotool(self.display, "mousemove", "--sync", "--window", self.window, *place)
+        time.sleep(0.1)
+
+    def click(self, button: int = 1, times: int = 1) -> None:
+        for _ in range(times):
+            xdotool(self.display, "click", str(button))
+
+    def key(self, name: str) -> None:
+        xdotool(self.display, "key", "--window", self.window, name)
+
+
+def xdotool(display: str, *words: str) -> str:
+    done = subprocess.run(
+        ["xdotool", *words], env={"DISPLAY": display}, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+WALLPAPER = (300, 340)
+"""A place without icon or window, where a right click opens the menu."""
+
+
+def places() -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where the browser's icon is, and where the menu's item to create a folder."""
+    desktop = ScriptedDesktop()
+    icon = next(one for one in desktop.state()["icons"] if one["app"] == "Browser")
+    press = ButtonChanged(Button.RIGHT, True, *WALLPAPER)
+    desktop.step([press])
+    items = desktop.state()["menu"]["items"]
+    item = next(one for one in items if one["label"] == "Create folder")
+    return middle(icon["rect"]), middle(item["rect"])
+
+
+def middle(rect: list[int]) -> tuple[int, int]:
+    x_px, y_px, width_px, height_px = rect
+    return x_px + width_px // 2, y_px + height_px // 2
+
+
+def use_the_desktop(hand: Hand) -> list[tuple[int, int]]:
+    """Open the browser and create a folder; return where the pointer was pressed."""
+    browser, create_folder = places()
+    hand.key("Return")
+    time.sleep(0.5)
+    hand.move(300, 200)
+    hand.move(*browser)
+    hand.click(times=2)
+    time.sleep(4.5)
+    hand.move(*WALLPAPER)
+    hand.click(button=3)
+    time.sleep(0.3)
+    hand.move(*create_folder)
+    hand.click()
+    time.sleep(2.5)
+    return [browser, browser, WALLPAPER, create_folder]
+
+
+def live_trace(run: Path) -> list[Clip]:
+    """Return the clips that the window gave, in order; no server may run."""
+    root = RunFolder(run).traces
+    store = TraceStore.open(root)
+    try:
+        rows = store.index.rows_after(0, store.index.last_commit)
+    finally:
+        store.close()
+    return [read_clip(root, row) for row in rows if row.source != BASE]
+
+
+def check_trace(run: Path, pressed: list[tuple[int, int]]) -> None:
+    """The trace holds what the hand did, where it did it, and what came of it."""
+    clips = live_trace(run)
+    events: list[Event] = [event for clip in clips for group in clip.events for event in group]
+    presses = [
+        (event.x_px, event.y_px)
+        for event in events
+        if isinstance(event, ButtonChanged) and event.down
+    ]
+    assert presses == pressed
+    moved = [(event.x_px, event.y_px) for event in events if isinstance(event, PointerMoved)]
+    assert (300, 200) in moved
+    state: dict[str, Any] = clips[-1].state
+    assert [window["app"] for window in state["windows"]] == ["Browser"]
+    assert len(state["folders"]) == 1
+
+
+def check_used(run: Path) -> None:
+    """Some step learned from each clip of the window but perhaps the last ones."""
+    used = {commit for step in steps(run) for commit in step.commits}
+    root = RunFolder(run).traces
+    store = TraceStore.open(root)
+    try:
+        rows = store.index.rows_after(0, store.index.last_commit)
+    finally:
+        store.close()
+    live = [row.commit for row in rows if row.source != BASE and row.weight > 0]
+    assert live
+    assert set(live[:-2]) <= used
+
+
+def wait_until_used(run: Path) -> None:
+    """Wait until the training has learned from the clips that have come."""
+    clips = status(run)["clips"]["live"]
+    until(lambda: status(run)["mark"] >= clips, "the mark")
+    more = len(steps(run)) + 8
+    until(lambda: len(steps(run)) >= more, "a few more steps")
+
+
+@needs
+def test_what_a_person_does_in_the_window_becomes_training_data(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with display() as name:
+        live = ["live", "--seed", "1", "--run", run, "--json", *MICRO]
+        with running(*live, env={"DISPLAY": name}) as loop:
+            pid = until(lambda: run.is_dir() and status(run)["pids"]["window"], "the window")
+            hand = Hand.on(name, pid)
+            until(lambda: len(steps(run)) >= 3, "the training")
+            pressed = use_the_desktop(hand)
+            wait_until_used(run)
+            done = loop.end()
+    assert done.status == 0, done.stderr
+    assert done.json["clips"]["quarantined"] == 0
+    check_trace(run, pressed)
+    check_used(run)
+
+
+@needs
+def test_a_window_elsewhere_feeds_a_training_started_separately(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with display() as name, running("train", "--run", run, "--json", *MICRO) as training:
+        until(lambda: run.is_dir() and len(steps(run)) >= 3, "the training")
+        url = status(run)["url"]
+        record = ["record", "--server", url, "--token-file", run / "tokens.json"]
+        record += ["--spool", tmp_path / "spool", "--json"]
+        with running(*record, env={"DISPLAY": name}) as window:
+            pressed = use_the_desktop(Hand.on(name, window.process.pid))
+            recorded = window.end()
+        assert recorded.status == 0, recorded.stderr
+        assert recorded.json["waiting"] == recorded.json["quarantined"] == 0
+        assert recorded.json["acknowledged"] == recorded.json["clips"] > 0
+        wait_until_used(run)
+        done = training.end()
+    assert done.status == 0, done.stderr
+    assert Path(done.json["checkpoint"]).is_dir()
+    check_trace(run, pressed)
+    check_used(run)
