@@ -27,6 +27,7 @@ setup(
         "rich>=13",
         "safetensors>=0.5",
         "pillow>=11",
+        "filelock>=3.12",
     ],
     extras_require={
         "dev": [

@@ -13,8 +13,8 @@ from data_collection.collect import collect, synthetic_header
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.store import EncodedClip, TraceStore
 from data_collection.users import make_user
+from experiments.sources import BASE
 
-SOURCE = "base"
 USERS = ("task", "task", "explorer")
 
 
@@ -53,7 +53,7 @@ def make_base(store: TraceStore, config: BaseConfig, seed: int, clock: Clock) ->
             _trace_id(seed, number),
             desktop,
             seed=seed * 100_003 + number,
-            source=SOURCE,
+            source=BASE,
             policy=policy,
         )
         store.open_trace(header)

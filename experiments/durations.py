@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -27,9 +25,3 @@ class Duration(click.ParamType[float]):
         if found is None:
             self.fail(f"{value!r} is no duration; say 90, 120s, 3m or 1h", param, ctx)
         return float(found[1]) * _UNITS_S[found[2]]
-
-
-def deadline(seconds: float | None) -> Callable[[], bool]:
-    """Return what says whether so many seconds have passed since this call."""
-    end = None if seconds is None else time.monotonic() + seconds
-    return lambda: end is not None and time.monotonic() >= end

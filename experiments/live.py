@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from experiments.config import HarnessConfig, open_or_create
+from experiments.console import Status
 from experiments.doctor import has_display, has_wandb_login
 from experiments.loop import Loop, Parts, prepare_base
 from experiments.server import free_port
@@ -40,9 +42,20 @@ class LoopOptions:
     port: int = 0
 
 
-def run_loop(
-    options: LoopOptions, config: HarnessConfig, say: Callable[[str], None]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What happened in a loop, and whether Ctrl-C ended it."""
+
+    values: dict[str, Any]
+    interrupted: bool
+
+    def exit_status(self) -> None:
+        """End the command with the status of Ctrl-C, if that is how the loop ended."""
+        if self.interrupted:
+            raise click.exceptions.Exit(int(Status.INTERRUPTED))
+
+
+def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], None]) -> Ended:
     """Run a loop to its end and return what happened.
 
     Raises:
@@ -64,6 +77,7 @@ def run_loop(
         restart=f"neuralos {options.command} --run {options.run}",
     )
     loop = Loop(folder, parts)
+    interrupted = False
     try:
         if options.window:
             loop.start_window()
@@ -76,9 +90,10 @@ def run_loop(
             loop.watch(options.seconds, line.update)
     except KeyboardInterrupt:
         say("ending …")
+        interrupted = True
     finally:
         _end_whatever_comes(loop)
-    return summarise(folder, parts.url)
+    return Ended(summarise(folder, parts.url), interrupted)
 
 
 def _with_display(options: LoopOptions, say: Callable[[str], None]) -> LoopOptions:

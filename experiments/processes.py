@@ -66,6 +66,7 @@ def trainer(run: Path) -> None:
 def window(run: Path, url: str, seed: int, user: str) -> None:
     """The window, recorded and streamed into the run."""
     from experiments.recording import Sitter, desktops_of_run, record_to_server
+    from experiments.sources import LIVE
     from experiments.standing import wait_for_training
     from experiments.summary import spool_folder
     from experiments.window_sign import window_sign
@@ -80,7 +81,7 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
     library = CheckpointLibrary(folder.checkpoints)
     with window_sign(folder):
         if user:
-            # A person may begin at once; a scripted user has nobody to impress before that.
+            # A person may begin at once; a scripted user's clips would only wait.
             wait_for_training(folder, ended)
         recorded = record_to_server(
             spool_folder(folder),
@@ -88,7 +89,7 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
             read_token(folder.tokens, Role.COLLECTOR),
             desktops_of_run(folder.path.resolve(), lambda: bool(library.manifests())),
             sitter,
-            sitter.config("live", start_on="real", record=True),
+            sitter.config(LIVE, start_on="real", record=True),
             ended.is_set,
         )
     click.echo(f"recorded {recorded.tally.clips} clips at {recorded.fps:.1f} frames a second")

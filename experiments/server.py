@@ -17,7 +17,7 @@ from data_collection.clock import SystemClock
 from data_collection.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.ingest_routes import create_router as create_ingest_router
 from data_collection.store import TraceStore
-from experiments.base_data import SOURCE as BASE
+from experiments.sources import BASE
 from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth, check_bind, create_tokens

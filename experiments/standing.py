@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from experiments.base_data import SOURCE as BASE
 from experiments.connection import Connection
+from experiments.sources import BASE
 from experiments.summary import read_rows
 from interactive.client import ServerUnreachable
 from interactive.ledger import EntryKind, read_ledger

@@ -12,8 +12,8 @@ import numpy as np
 from data_collection.spool import Spool
 from data_collection.store import TraceStore
 from data_collection.trace import ClipRow
-from experiments.base_data import SOURCE as BASE
 from experiments.lags import clip_paths, percentiles
+from experiments.sources import BASE
 from interactive import journal
 from interactive.checkpoints import CheckpointLibrary
 from interactive.ledger import Entry, EntryKind, read_ledger

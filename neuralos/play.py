@@ -153,7 +153,7 @@ class SimulatorDesktop:
                 self._player.swap(loaded.simulator)
             self._playable = loaded
         if self._player is None and self._playable is not None:
-            first = self._playable.first_frame
+            first = self._playable.simulator.first_frame.numpy()
             self._player = Player.begin(
                 self._playable.simulator, first, encode_action(self._action), self._seed
             )

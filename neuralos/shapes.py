@@ -9,7 +9,7 @@ A tensor named ``latent_BTCHW`` has the axes that its suffix names, in that orde
 | ``N`` | frames without an order of their own |
 | ``C`` | channels of a latent |
 | ``X`` | channels of the context that the recurrent network hands to the denoiser |
-| ``H``, ``W`` | rows and columns of the latent grid; one cell covers ``PATCH_PX`` × ``PATCH_PX`` pixels |
+| ``H``, ``W`` | rows and columns of the latent grid, in cells of ``PATCH_PX`` pixels |
 | ``Y``, ``P`` | rows and columns of pixels |
 | ``A`` | the numbers of one action (``data.encode.ACTION_SIZE``) |
 | ``K`` | the key slots of one action (``data.encode.KEY_SLOTS``) |

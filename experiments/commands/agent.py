@@ -10,7 +10,8 @@ import click
 
 from experiments.connection import Connection, server_options
 from experiments.console import emit, json_option, note
-from experiments.durations import Duration, deadline
+from experiments.durations import Duration
+from experiments.ending import Ending
 from interactive.client import new_command_id
 from interactive.policy import Role
 
@@ -47,11 +48,13 @@ def rule(
     from interactive.agents.runner import AgentRunner, RunnerConfig
 
     config = PlateauConfig(window=window, patience=patience, factor=factor, min_lr=min_lr)
-    with Connection(run, server, token_file).client(Role.AGENT) as client:
+    connection = Connection(run, server, token_file)
+    with Ending(seconds) as ending, connection.client(Role.AGENT) as client:
         limits = RunnerConfig(max_actions=budget)
         runner = AgentRunner(client, HalveOnPlateau(config), limits, time.sleep, new_command_id)
-        for action in runner.run(until=deadline(seconds)):
+        for action in runner.run(until=ending):
             answer = action.answer
             note(f"{answer.state.value} at step {answer.step}: {action.proposal.reason}")
     values = {**asdict(runner.tally), "tokens": 0}
     emit("agent.rule", values, as_json=as_json, text=str(values))
+    ending.exit_status()

@@ -70,8 +70,9 @@ def live(
         wandb=wandb_mode,
         port=port,
     )
-    values = run_loop(options, load_config(config, overrides, seed), note)
-    emit("live", values, as_json=as_json, text=_in_words(values))
+    ended = run_loop(options, load_config(config, overrides, seed), note)
+    emit("live", ended.values, as_json=as_json, text=_in_words(ended.values))
+    ended.exit_status()
 
 
 def _in_words(values: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ import click
 
 from experiments.commands.record import record_values
 from experiments.console import emit, json_option
-from experiments.durations import Duration, deadline
+from experiments.durations import Duration
+from experiments.ending import Ending
 from experiments.recording import Sitter, desktops_of, record_to_store
 
 
@@ -34,5 +35,7 @@ def play(checkpoint: Path, out: Path, seconds: float | None, seed: int, as_json:
     desktops, start_on = desktops_of(str(checkpoint))
     sitter = Sitter(seed=seed)
     config = sitter.config("person", start_on=start_on, record=False)
-    recorded = record_to_store(out, desktops, sitter, config, deadline(seconds))
+    with Ending(seconds) as ending:
+        recorded = record_to_store(out, desktops, sitter, config, ending)
     emit("play", record_values(recorded), as_json=as_json)
+    ending.exit_status()

@@ -9,7 +9,8 @@ import click
 
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.doctor import has_display
-from experiments.durations import Duration, deadline
+from experiments.durations import Duration
+from experiments.ending import Ending
 from experiments.recording import (
     Recorded,
     Sitter,
@@ -17,6 +18,7 @@ from experiments.recording import (
     record_to_server,
     record_to_store,
 )
+from experiments.sources import LIVE
 from interactive.policy import Role
 from interactive.server.auth import read_token
 
@@ -68,22 +70,23 @@ def record(
         )
     desktops, start_on = desktops_of(desktop)
     sitter = Sitter(user, seed)
-    config = sitter.config("live" if server else "person", start_on=start_on, record=True)
-    until = deadline(seconds)
-    if server is None:
-        where = out or Path("traces")
-        recorded = record_to_store(where, desktops, sitter, config, until)
-    else:
-        if token_file is None:
-            raise Failure(Status.USAGE, "no_token", "--server also needs --token-file.")
-        where = spool
-        token = read_token(token_file, Role.COLLECTOR)
-        recorded = record_to_server(spool, server, token, desktops, sitter, config, until)
-        if recorded.waiting:
-            note(f"{recorded.waiting} clips wait in {spool}; the same command sends them")
+    config = sitter.config(LIVE if server else "person", start_on=start_on, record=True)
+    with Ending(seconds) as ending:
+        if server is None:
+            where = out or Path("traces")
+            recorded = record_to_store(where, desktops, sitter, config, ending)
+        else:
+            if token_file is None:
+                raise Failure(Status.USAGE, "no_token", "--server also needs --token-file.")
+            where = spool
+            token = read_token(token_file, Role.COLLECTOR)
+            recorded = record_to_server(spool, server, token, desktops, sitter, config, ending)
+            if recorded.waiting:
+                note(f"{recorded.waiting} clips wait in {spool}; the same command sends them")
     values = record_values(recorded)
     text = f"{values['clips']} clips of {values['trace'] or 'no trace'} in {server or where}"
     emit("record", values, as_json=as_json, text=text)
+    ending.exit_status()
 
 
 def record_values(recorded: Recorded) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
 
-from experiments.console import emit, json_option, note
+from experiments.console import emit, json_option
+from experiments.ending import Ending
 from experiments.server import Address, free_port
 from experiments.server import serve as serve_run
 from interactive.run_folder import RunFolder
@@ -26,9 +25,7 @@ def serve(run: Path, host: str, port: int, allow_remote: bool, as_json: bool) ->
     folder = RunFolder.open(run)
     create_tokens(folder)
     address = Address(host, free_port(host, port, folder.read_server()), allow_remote)
-    ended = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: ended.set())
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    note(f"serving {run} at {address.url} (Ctrl-C ends it)")
-    serve_run(folder, address, ended)
-    emit("serve", {"url": address.url}, as_json=as_json)
+    emit("serve", {"url": address.url}, as_json=as_json, text=f"serving {run} at {address.url}")
+    with Ending() as ending:
+        serve_run(folder, address, ending.event)
+    ending.exit_status()

@@ -53,8 +53,10 @@ def train(
     options = LoopOptions(
         run=run, command="train", window=False, seconds=seconds, wandb=wandb_mode, port=port
     )
-    found = run_loop(options, load_config(config, overrides, seed), note)
+    ended = run_loop(options, load_config(config, overrides, seed), note)
+    found = ended.values
     checkpoint = newest_checkpoint(run)
     values = {**{key: found[key] for key in ("steps", "loss", "run")}, "checkpoint": checkpoint}
     text = f"{found['steps']} steps, loss {found['loss']}; newest checkpoint: {checkpoint}"
     emit("train", values, as_json=as_json, text=text)
+    ended.exit_status()

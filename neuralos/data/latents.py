@@ -73,8 +73,9 @@ class LatentStore:
         )
 
     def _action_before(self, row: ClipRow) -> Action:
-        """Return what the clips before this one left: at least ``_LOOK_BACK`` of them, and
-        more until one says where the pointer is.
+        """Return what the clips before this one left.
+
+        At least ``_LOOK_BACK`` of them are read, and more until one says where the pointer is.
         """
         earlier: list[ClipEvents] = []
         for count, before in enumerate(reversed(self._clips.before(row)), 1):
@@ -95,7 +96,9 @@ def _says_where(clip: ClipEvents) -> bool:
 
 
 @torch.no_grad()
-def encode_frames(code: PatchCode, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+def encode_frames(
+    code: PatchCode, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> Tensor:
     """Return the latents of at most ``FPS`` reduced frames, computed as a batch of ``FPS``."""
     padded = np.zeros((FPS, *frames.shape[1:]), dtype=np.uint8)
     padded[: len(frames)] = frames

@@ -20,15 +20,15 @@ class LaneConfig:
 
     lanes: int = 4
     frames: int = 16
-    segments: int = 8
+    segments: int = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """``frames`` frames of a trace from ``first_frame`` on (at most T).
 
-    ``starts``: a passage begins here. ``fresh``: the lane's own passage waits meanwhile,
-    and its carried state is neither read nor written.
+    ``starts``: a passage begins here. ``fresh``: a passage of this one segment, in place
+    of the lane's own, which has ended with it.
     """
 
     trace_id: str
@@ -100,9 +100,8 @@ class SegmentSampler:
 
     def _compute_chances(self) -> None:
         key = (self._clips.mark, self.mixture)
-        if self._drawn_from is not None and self._drawn_from[0] == key[0]:
-            if self._drawn_from[1] is self.mixture:
-                return
+        if self._drawn_from == key:
+            return
         rows = [row for row in self._clips.targets() if row.frames > 1]
         chances = clip_chances(rows, self.mixture)
         used = np.flatnonzero(chances)
@@ -119,6 +118,8 @@ class SegmentSampler:
         waiting = [row for row in self._waiting if row.commit > self._fresh_cursor][:wanted]
         if waiting:
             self._fresh_cursor = waiting[-1].commit
+        for lane in self._lanes[self._config.lanes - len(waiting) :]:
+            lane.left = 0
         return [self._ending_at(row) for row in waiting]
 
     def _ending_at(self, row: ClipRow) -> Segment:

@@ -18,7 +18,8 @@ def assemble(
     segments: Sequence[Segment], frames: int, clips: AdoptedClips, store: LatentStore
 ) -> tuple[Batch, tuple[int, ...]]:
     """Return a batch of T = ``frames``, and the commits of the clips whose frames bear a loss."""
-    latents, actions, keys, valid, commits = [], [], [], [], set()
+    latents, actions, keys, valid = [], [], [], []
+    commits: set[int] = set()
     for segment in segments:
         pieces = clips.pieces(segment.trace_id, segment.first_frame - 1, segment.frames + 1)
         parts = [(store.get(piece.row), piece.first, piece.end) for piece in pieces]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, full
 
 from neuralos.diffusion.schedule import sampling_timesteps
@@ -12,7 +14,7 @@ def sample(denoiser: Denoiser, noise_NCHW: Tensor, hint: DrawingHint, steps: int
     """Return latents (N, C, H, W): ``steps`` Euler steps along the predicted straight line."""
     levels = sampling_timesteps(steps)
     latent = noise_NCHW
-    for level, lower in zip(levels[:-1], levels[1:], strict=True):
+    for level, lower in pairwise(levels):
         clean = denoiser(latent, full((len(latent),), level), hint)
         latent = clean + (latent - clean) * (lower / level)
     return latent

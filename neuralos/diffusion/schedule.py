@@ -19,4 +19,4 @@ def draw_timesteps(count: int, generator: torch.Generator) -> Tensor:
 
 def sampling_timesteps(steps: int) -> tuple[float, ...]:
     """Return the levels that a sampler of ``steps`` steps visits, from 1 to 0."""
-    return tuple(1 - index / steps for index in range(steps)) + (0.0,)
+    return tuple(1 - index / steps for index in range(steps + 1))

@@ -39,7 +39,7 @@ class CursorTable(nn.Module):
         blocks = F.embedding(places, self.looks * _GAIN) * shares.unsqueeze(2)
         around = torch.arange(3)[:, None] * (GRID_WIDTH + 2) + torch.arange(3)
         targets = (cells.unsqueeze(2) + around.flatten()).flatten(1)
-        return blocks.unflatten(2, (9, self.channels)).flatten(1, 2), targets
+        return blocks.view(len(blocks), -1, self.channels), targets
 
 
 def place(blocks: Tensor, cells: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def place(blocks: Tensor, cells: Tensor) -> Tensor:
     grid = torch.zeros(count, (GRID_HEIGHT + 2) * (GRID_WIDTH + 2), channels).scatter_add(
         1, cells.unsqueeze(2).expand(-1, -1, channels), blocks
     )
-    padded = grid.unflatten(1, (GRID_HEIGHT + 2, GRID_WIDTH + 2)).permute(0, 3, 1, 2)
+    padded = grid.view(count, GRID_HEIGHT + 2, GRID_WIDTH + 2, channels).permute(0, 3, 1, 2)
     return padded[:, :, 1:-1, 1:-1]
 
 

@@ -42,12 +42,10 @@ class Denoiser(nn.Module):
             attention_head_dim=16,
         )
         self.out = nn.Conv2d(config.widths[0] + config.cursor, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
-    def forward(
-        self, noisy_NCHW: Tensor, timestep_N: Tensor, hint: DrawingHint
-    ) -> Tensor:
+    def forward(self, noisy_NCHW: Tensor, timestep_N: Tensor, hint: DrawingHint) -> Tensor:
         """Return the clean latents (N, C, H, W).
 
         Args:

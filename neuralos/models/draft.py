@@ -23,8 +23,8 @@ class Draft(nn.Module):
         self.scene = nn.Conv2d(context, channels, 1)
         self.table = CursorTable(_SHAPES * (1 + _BENEATH) * channels)
         self.shape = nn.Linear(tracked, _SHAPES)
-        nn.init.zeros_(self.scene.weight)
-        nn.init.zeros_(self.scene.bias)
+        for parameter in self.scene.parameters():
+            nn.init.zeros_(parameter)
         nn.init.zeros_(self.table.looks)
 
     def forward(
@@ -40,10 +40,11 @@ class Draft(nn.Module):
         """
         scene = memory_NCHW + self.scene(context_NXHW)
         blocks, cells = self.table.blocks(position_N2)
-        looks = blocks.unflatten(2, (_SHAPES, (1 + _BENEATH) * self.channels))
+        looks = blocks.view(*blocks.shape[:2], _SHAPES, -1)
         shape = self.shape(tracked_NR).softmax(1)
         looks = (looks * shape.view(-1, 1, _SHAPES, 1)).sum(2)
         plain, tinted = looks.split((self.channels, _BENEATH * self.channels), 2)
         beneath = torch.tanh(pick(scene[:, :_BENEATH], cells) / 4).unsqueeze(3)
-        tinted = (tinted.unflatten(2, (_BENEATH, self.channels)) * beneath).sum(2)
-        return scene + place(plain + tinted, cells)
+        tinted = (tinted.view(*tinted.shape[:2], _BENEATH, -1) * beneath).sum(2)
+        drawn: Tensor = scene + place(plain + tinted, cells)
+        return drawn

@@ -56,12 +56,12 @@ class PatchCode(nn.Module):
         """Return the latents (N, C, H, W) of uint8 frames (N, Y, P, 3)."""
         centred = _patches(frames).flatten(2) - self.mean[:, None]
         latents = (self.basis / self.scale[:, None]) @ centred
-        return latents.unflatten(2, (GRID_HEIGHT, GRID_WIDTH))
+        return latents.view(len(frames), -1, GRID_HEIGHT, GRID_WIDTH)
 
     def decode(self, latent_NCHW: Tensor) -> Tensor:
         """Return the uint8 frames (N, Y, P, 3) of latents (N, C, H, W)."""
         patches = (self.basis * self.scale[:, None]).T @ latent_NCHW.flatten(2)
-        patches = (patches + self.mean[:, None]).unflatten(2, (GRID_HEIGHT, GRID_WIDTH))
+        patches = (patches + self.mean[:, None]).view(-1, PATCH_SIZE, GRID_HEIGHT, GRID_WIDTH)
         pixels = F.pixel_shuffle(patches, PATCH_PX).permute(0, 2, 3, 1)
         return ((pixels + 0.5) * 255).round().clamp(0, 255).to(torch.uint8)
 

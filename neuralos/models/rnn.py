@@ -15,16 +15,20 @@ from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
 @dataclass(frozen=True, slots=True)
 class RnnConfig:
-    """Sizes of the recurrent network; ``span_frames`` is how far back it should look."""
+    """Sizes of the recurrent network, which reads the coarsest ``components`` of a latent.
+
+    ``span_frames`` is how far back it should look.
+    """
 
     lstm: int = 320
     spatial: int = 16
+    components: int = 48
     look: int = 32
     cursor: int = 16
     stem: int = 32
     map: int = 32
     keys: int = 24
-    context: int = 32
+    context: int = 48
     span_frames: int = 96
 
 
@@ -36,7 +40,9 @@ class Recurrent(nn.Module):
         self.config = config
         c = config
         self.key_table = nn.Embedding(2 * KEY_TABLE, c.keys)
-        self.look = nn.Conv2d(2 * channels, c.look, 1)
+        self.components = min(channels, c.components)
+        self.look = nn.Conv2d(self.components, c.look, 1)
+        self.look_memory = nn.Conv2d(self.components, c.look, 1, bias=False)
         self.table = CursorTable(c.cursor)
         self.table_before = CursorTable(c.cursor)
         self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
@@ -45,18 +51,19 @@ class Recurrent(nn.Module):
         self.lstm = nn.LSTM(inputs, c.lstm, batch_first=True)
         self.to_map = nn.Linear(c.lstm, c.map * GRID_HEIGHT * GRID_WIDTH)
         self.spatial_in = nn.Conv2d(c.stem + c.map, 2 * c.spatial, 3, padding=1)
-        self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 3, padding=1)
+        self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 1)
         self._initialise_memory()
 
     def _initialise_memory(self) -> None:
         """Chrono initialisation (arXiv 1804.11188): gates that forget at many time scales."""
         size = self.config.lstm
         span = torch.rand(size) * (self.config.span_frames - 2) + 1
+        biases = dict(self.lstm.named_parameters())
         with torch.no_grad():
-            self.lstm.bias_hh_l0.zero_()
-            self.lstm.bias_ih_l0.zero_()
-            self.lstm.bias_ih_l0[size : 2 * size] = span.log()
-            self.lstm.bias_ih_l0[:size] = -span.log()
+            biases["bias_hh_l0"].zero_()
+            biases["bias_ih_l0"].zero_()
+            biases["bias_ih_l0"][size : 2 * size] = span.log()
+            biases["bias_ih_l0"][:size] = -span.log()
 
     def forward(
         self,
@@ -87,7 +94,7 @@ class Recurrent(nn.Module):
         numbers = torch.cat((*seen, _normalised(action), _fine(action), keys), 1)
         hidden, cell, spatial = carry
         tracked, (hidden, cell) = self.lstm(
-            numbers.unflatten(0, (batch, frames)), (hidden[None], cell[None])
+            numbers.view(batch, frames, -1), (hidden[None], cell[None])
         )
         wide = self.to_map(tracked.flatten(0, 1))
         wide = F.silu(wide.view(-1, self.config.map, GRID_HEIGHT, GRID_WIDTH))
@@ -98,23 +105,25 @@ class Recurrent(nn.Module):
     def _pool_keys(self, keys_NK: Tensor) -> Tensor:
         held = torch.arange(KEY_SLOTS) >= KEY_SLOTS // 2
         present = (keys_NK > 0).unsqueeze(2)
-        return (self.key_table(keys_NK + held * KEY_TABLE) * present).sum(1)
+        pooled: Tensor = (self.key_table(keys_NK + held * KEY_TABLE) * present).sum(1)
+        return pooled
 
     def _stem(
         self, looks: tuple[Tensor, Tensor], action: Tensor, previous: Tensor, keys: Tensor
     ) -> Tensor:
         table = self.table(action[:, :2]) + self.table_before(previous[:, :2])
         press = self.press(torch.cat((action[:, 2:], keys), 1))[:, :, None, None]
-        seen = self.look(torch.cat([look.flatten(0, 1) for look in looks], 1))
+        last, memory = (look[:, :, : self.components].flatten(0, 1) for look in looks)
+        seen = self.look(last) + self.look_memory(memory)
         return F.silu(self.stem(torch.cat((F.silu(seen), table * (1 + press)), 1)))
 
-    def _track_cells(
-        self, inputs: Tensor, spatial: Tensor, frames: int
-    ) -> tuple[Tensor, Tensor]:
-        """Run a minimal GRU (arXiv 2410.01201) per cell: its gates see no state, so one
-        convolution serves all frames.
+    def _track_cells(self, inputs: Tensor, spatial: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """Run a minimal GRU (arXiv 2410.01201) per cell.
+
+        Its gates see no state, so one convolution serves all frames.
         """
-        gate, new = self.spatial_in(inputs).unflatten(0, (-1, frames)).chunk(2, 2)
+        driven = self.spatial_in(inputs)
+        gate, new = driven.view(-1, frames, *driven.shape[1:]).chunk(2, 2)
         take, new = torch.sigmoid(gate - 2), torch.tanh(new)
         outputs = []
         for t in range(frames):

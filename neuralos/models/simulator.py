@@ -14,7 +14,7 @@ from neuralos.models.draft import Draft
 from neuralos.models.patch_code import PatchCode
 from neuralos.models.rnn import Recurrent, RnnConfig
 from neuralos.models.state import SimulatorState
-from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
+from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
 KEEP, RESTORE, DRAW = 0, 1, 2
 """What may become of a cell: stay as it was, show its memory again, be drawn anew."""
@@ -52,10 +52,14 @@ class Simulator(nn.Module):
     drawn; the choice is hard when sampling, so what is untouched stays exact.
     """
 
+    first_frame: Tensor
+    """A frame (96, 128, 3) from which to begin where no other is known."""
+
     def __init__(self, config: SimulatorConfig) -> None:
         super().__init__()
         self.config = config
         context = config.rnn.context
+        self.register_buffer("first_frame", torch.zeros(HEIGHT_PX, WIDTH_PX, 3, dtype=torch.uint8))
         self.code = PatchCode(config.components)
         self.rnn = Recurrent(config.rnn, config.components)
         self.fate = nn.Conv2d(context, 3, 3, padding=1)
@@ -66,7 +70,7 @@ class Simulator(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(config.rnn.lstm))
         self.first_spatial = nn.Parameter(torch.zeros(config.rnn.spatial, 1, 1))
         with torch.no_grad():
-            self.fate.bias.copy_(torch.tensor([_KEEP_BIAS, 0.0, 0.0]))
+            dict(self.fate.named_parameters())["bias"][KEEP] = _KEEP_BIAS
 
     def initial_state(self, latent_BCHW: Tensor) -> SimulatorState:
         """Return the state in which a passage begins at a known frame."""
@@ -106,7 +110,8 @@ class Simulator(nn.Module):
         hint = DrawingHint(previous_BTCHW.flatten(0, 1), draft, context, now)
         moved = (now != before).any(1).view(-1, 1, 1, 1)
         fate = self.fate(context) + moved * (self.fate_now(now) + self.fate_before(before))
-        return Observation(hint, fate, SimulatorState(*carry, memory=state.memory))
+        hidden, cell, spatial = carry
+        return Observation(hint, fate, SimulatorState(hidden, cell, spatial, state.memory))
 
     def step(
         self,
@@ -152,9 +157,7 @@ class Simulator(nn.Module):
         return self.remember(seen.state, latent_BCHW, action_B2A[:, 1, :2])
 
     @staticmethod
-    def remember(
-        state: SimulatorState, latent_BCHW: Tensor, position_B2: Tensor
-    ) -> SimulatorState:
+    def remember(state: SimulatorState, latent_BCHW: Tensor, position_B2: Tensor) -> SimulatorState:
         """Return the state with the memory of every cell that the cursor leaves bare."""
         memory = torch.where(covered_cells(position_B2), state.memory, latent_BCHW)
         return SimulatorState(state.hidden, state.cell, state.spatial, memory)

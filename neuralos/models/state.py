@@ -37,14 +37,10 @@ class SimulatorState:
         return cls(**{field.name: tensors[field.name] for field in fields(cls)})
 
     @classmethod
-    def choose(
-        cls, which_B: Tensor, yes: SimulatorState, no: SimulatorState
-    ) -> SimulatorState:
+    def choose(cls, which_B: Tensor, yes: SimulatorState, no: SimulatorState) -> SimulatorState:
         """Return, lane by lane, ``yes`` where ``which_B`` holds, else ``no``."""
         pairs = zip(yes._tensors(), no._tensors(), strict=True)
-        return cls(
-            *(torch.where(which_B.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs)
-        )
+        return cls(*(torch.where(which_B.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs))
 
     def _tensors(self) -> tuple[Tensor, ...]:
         return self.hidden, self.cell, self.spatial, self.memory

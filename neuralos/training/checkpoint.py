@@ -14,7 +14,9 @@ from torch import Tensor
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors to a safetensors file."""
-    save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path)
+    save_file(
+        {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path
+    )
 
 
 def read_tensors(path: Path, like: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -53,9 +55,7 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path.name}: {error}") from None
 
 
-def _check_like(
-    name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]
-) -> None:
+def _check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
     for key, wanted in like.items():
         found = tensors.get(key)
         if found is None:

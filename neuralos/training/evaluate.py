@@ -80,17 +80,17 @@ def changed_psnr(real: Frames, generated: Frames, last: Frames) -> float:
     return float(10 * np.log10(255**2 / max(1e-9, np.square(difference).mean())))
 
 
-_SEARCH_PX = 6
+_SEARCH_PX = 4
 _LOOK_WIDTH_PX, _LOOK_HEIGHT_PX = 5, 6
 
 
 def cursor_errors(
     real: Frames, generated: Frames, positions: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
-    """Return per frame how far off the cursor was drawn, in simulated pixels, at most 6.
+    """Return per frame how far off the cursor was drawn, in simulated pixels, at most 4.
 
     The look around the true pointer is sought nearby in the generated frame; where it is
-    nowhere to be found, the error is 6.
+    nowhere to be found, the error is 4.
     """
     return np.array(
         [
@@ -116,9 +116,7 @@ def _cursor_error(true: Frames, drawn: Frames, x_px: int, y_px: int) -> float:
     return error
 
 
-def _look(
-    frame: npt.NDArray[np.float64], left_px: int, top_px: int
-) -> npt.NDArray[np.float64]:
+def _look(frame: npt.NDArray[np.float64], left_px: int, top_px: int) -> npt.NDArray[np.float64]:
     look = frame[top_px : top_px + _LOOK_HEIGHT_PX, left_px : left_px + _LOOK_WIDTH_PX]
     centred: npt.NDArray[np.float64] = look - np.median(look, axis=(0, 1))
     return centred

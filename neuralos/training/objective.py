@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralos.data.batch import Batch
-from neuralos.diffusion.loss import diffusion_loss, weighted_error
+from neuralos.diffusion.loss import diffusion_loss
 from neuralos.models.cursor import covered_cells
 from neuralos.models.simulator import DRAW, KEEP, RESTORE, Observation, Simulator
 from neuralos.models.state import SimulatorState
@@ -66,16 +66,16 @@ def segment_loss(
     )
     valid_N = batch.valid_BT.flatten()
     clean = clean_BTCHW.flatten(0, 1)
-    drawn_N1HW = (fate_NHW == DRAW).unsqueeze(1).float()
-    weight = (drawn_N1HW + config.still_weight) * valid_N.view(-1, 1, 1, 1)
-    weight = weight * simulator.code.importance().view(-1, 1, 1)
+    importance = simulator.code.importance()
     parts = {
         "fate": _fate_loss(seen, fate_NHW, valid_N),
-        "draft": weighted_error(seen.hint.draft, clean, weight),
+        "draft": _draft_loss(seen.hint.draft, clean, fate_NHW == DRAW, valid_N, importance),
     }
+    drawn_N1HW = (fate_NHW == DRAW).unsqueeze(1).float()
     chosen = _choose_frames(drawn_N1HW.sum((1, 2, 3)), valid_N, config.drawn_frames, generator)
+    weight = (drawn_N1HW[chosen] + config.still_weight) * importance.view(-1, 1, 1)
     parts["diffusion"] = diffusion_loss(
-        simulator.denoiser, clean[chosen], seen.hint.rows(chosen), weight[chosen], generator
+        simulator.denoiser, clean[chosen], seen.hint.rows(chosen), weight, generator
     )
     total = (
         config.fate * parts["fate"]
@@ -121,6 +121,15 @@ def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor) -> Tensor:
     weight = valid_N.view(-1, 1, 1) * (1 + (fate_NHW != KEEP).float())
     frames = valid_N.sum().clamp_min(1)
     return (loss * weight).sum() / frames / 16
+
+
+def _draft_loss(
+    draft: Tensor, clean: Tensor, drawn_NHW: Tensor, valid_N: Tensor, importance_C: Tensor
+) -> Tensor:
+    """The error on the cells that are drawn; the draft leaves the others alone anyway."""
+    cells = drawn_NHW & valid_N.view(-1, 1, 1)
+    found, wanted = (latent.permute(0, 2, 3, 1)[cells] for latent in (draft, clean))
+    return ((found - wanted).square() * importance_C).sum() / (len(found) + 1) / len(importance_C)
 
 
 def _choose_frames(

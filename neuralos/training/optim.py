@@ -39,7 +39,7 @@ class Optimizer:
     def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
         self.config = config
         self._names = [name for name, _ in module.named_parameters()]
-        self._parameters = list(module.parameters())
+        self._parameters: list[Tensor] = list(module.parameters())
         self._average = [parameter.detach().clone() for parameter in self._parameters]
         self._adamw = torch.optim.AdamW(self._parameters, lr=config.lr, fused=True)
         self._scheduled = True
@@ -64,7 +64,7 @@ class Optimizer:
 
     def set(self, changes: Mapping[str, float]) -> None:
         """Change some of ``SETTINGS``; a new lr detaches the learning-rate schedule."""
-        self.config = replace(self.config, **changes)
+        self.config = replace(self.config, **changes)  # type: ignore[arg-type]
         if "lr" in changes:
             self._scheduled = False
 
@@ -86,8 +86,10 @@ class Optimizer:
             self._names, self._average, self._parameters, strict=True
         ):
             average.copy_(tensors[f"average.{name}"])
+            # The fused update walks memory, so moments must lie as their parameter does.
             self._adamw.state[parameter] = {
-                kind: tensors[f"{kind}.{name}"].clone() for kind in self._state(parameter)
+                kind: torch.empty_like(like).copy_(tensors[f"{kind}.{name}"])
+                for kind, like in self._state(parameter).items()
             }
 
     def state_dict(self) -> dict[str, float | bool]:
@@ -96,7 +98,8 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Restore ``state_dict``'s object."""
-        self.config = replace(self.config, **{name: state[name] for name in SETTINGS})
+        settings = {name: state[name] for name in SETTINGS}
+        self.config = replace(self.config, **settings)  # type: ignore[arg-type]
         self._scheduled = bool(state["scheduled"])
 
     def _state(self, parameter: Tensor) -> dict[str, Tensor]:

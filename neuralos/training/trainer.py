@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +16,12 @@ from neuralos.data.encode import reduce_frames
 from neuralos.data.latents import LatentStore, ReadClip
 from neuralos.data.mixture import Mixture
 from neuralos.data.rows import AdoptedClips
-from neuralos.data.sampler import LaneConfig, Segment, SegmentSampler
+from neuralos.data.sampler import LaneConfig, SegmentSampler
 from neuralos.data.segments import assemble
 from neuralos.keyed import torch_generator
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
-from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
+from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
 from neuralos.training.objective import ObjectiveConfig, segment_loss
 from neuralos.training.optim import Optimizer
@@ -39,8 +38,10 @@ _FRAMES_PER_FIT_CLIP = 3
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """``first_clips`` must be adopted before training begins; the patch code is fitted on
-    ``fit_clips`` of them; ``cached_clips`` are kept as latents.
+    """How training begins and what it keeps.
+
+    ``first_clips`` must be adopted before the first step; the patch code is fitted on
+    ``fit_clips`` of those; the latents of ``cached_clips`` are kept.
     """
 
     seed: int = 0
@@ -85,7 +86,6 @@ class Trainer:
         self._clock = clock
         self._use_clips(AdoptedClips(), mixture)
         self._state: SimulatorState | None = None
-        self._first_frame = np.zeros((0,), dtype=np.uint8)
 
     @property
     def mixture(self) -> Mixture:
@@ -129,7 +129,7 @@ class Trainer:
             self.simulator, batch, self._carried(first, batch.starts_B), self._objective, generator
         )
         grad_norm, lr = self.optimizer.update(loss.total, self.step)
-        self._carry(segments, loss.state)
+        self._state = loss.state
         return StepResult(
             loss=loss.total.item(),
             grad_norm=grad_norm,
@@ -167,12 +167,9 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "sampler": self._sampler.state_dict(),
                 "code_digest": self.simulator.code.digest() if self._has_code() else None,
-                "first_frame": self._first_frame.tolist(),
             },
         )
-        save_simulator(
-            folder, self.simulator, self.optimizer.average(), self.step, self._shown_frame()
-        )
+        save_simulator(folder, self.simulator, self.optimizer.average(), self.step)
 
     def load(self, folder: Path) -> None:
         """Restore what ``save`` wrote; nothing is changed if that fails.
@@ -195,15 +192,12 @@ class Trainer:
         self._use_clips(clips, self.mixture)
         self._sampler.load_state_dict(about["sampler"])
         self._state = lanes
-        self._first_frame = np.array(about["first_frame"], dtype=np.uint8)
         self.step = about["step"]
 
     def _use_clips(self, clips: AdoptedClips, mixture: Mixture) -> None:
         self._clips = clips
         self._sampler = SegmentSampler(self._lanes, self.config.seed, clips, mixture)
-        self._store = LatentStore(
-            self._read, clips, self.simulator.code, self.config.cached_clips
-        )
+        self._store = LatentStore(self._read, clips, self.simulator.code, self.config.cached_clips)
 
     def _has_code(self) -> bool:
         return bool(self.simulator.code.basis.any())
@@ -215,18 +209,12 @@ class Trainer:
         for row in rows[::stride]:
             clip = self._read(row).frames
             frames.append(reduce_frames(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)]))
-        self._first_frame = frames[0][0]
+        self.simulator.first_frame.copy_(torch.from_numpy(frames[0][0]))
         self.simulator.code.fit(np.concatenate(frames))
 
     def _carried(self, first: SimulatorState, starts_B: Tensor) -> SimulatorState:
         """Return the state each lane begins its segment in."""
         return first if self._state is None else SimulatorState.choose(starts_B, first, self._state)
-
-    def _carry(self, segments: list[Segment], state: SimulatorState) -> None:
-        """Keep the lanes' new states; a lane that read a fresh segment keeps its old one."""
-        fresh_B = torch.tensor([segment.fresh for segment in segments])
-        old = state if self._state is None else self._state
-        self._state = SimulatorState.choose(fresh_B, old, state)
 
     def _read_lanes(self, path: Path) -> SimulatorState | None:
         tensors = read_tensors(path)
@@ -237,8 +225,3 @@ class Trainer:
             torch.zeros(self._lanes.lanes, channels, GRID_HEIGHT, GRID_WIDTH)
         )
         return SimulatorState.from_state_dict(read_tensors(path, like.state_dict()))
-
-    def _shown_frame(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        if self._first_frame.size:
-            return self._first_frame
-        return np.zeros((HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8)

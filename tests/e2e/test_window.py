@@ -16,7 +16,7 @@ from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, Event, PointerMoved
 from data_collection.store import TraceStore, read_clip
 from data_collection.trace import Clip
-from experiments.base_data import SOURCE as BASE
+from experiments.sources import BASE
 from interactive.run_folder import RunFolder
 from tests.e2e.harness import MICRO, running, status, steps, until
 
@@ -188,7 +188,7 @@ def test_what_a_person_does_in_the_window_becomes_training_data(tmp_path: Path) 
             pressed = use_the_desktop(hand)
             wait_until_used(run)
             done = loop.end()
-    assert done.status == 0, done.stderr
+    assert done.status == 130, done.stderr
     assert done.json["clips"]["quarantined"] == 0
     check_trace(run, pressed)
     check_used(run)
@@ -205,12 +205,12 @@ def test_a_window_elsewhere_feeds_a_training_started_separately(tmp_path: Path) 
         with running(*record, env={"DISPLAY": name}) as window:
             pressed = use_the_desktop(Hand.on(name, window.process.pid))
             recorded = window.end()
-        assert recorded.status == 0, recorded.stderr
+        assert recorded.status == 130, recorded.stderr
         assert recorded.json["waiting"] == recorded.json["quarantined"] == 0
         assert recorded.json["acknowledged"] == recorded.json["clips"] > 0
         wait_until_used(run)
         done = training.end()
-    assert done.status == 0, done.stderr
+    assert done.status == 130, done.stderr
     assert Path(done.json["checkpoint"]).is_dir()
     check_trace(run, pressed)
     check_used(run)

@@ -360,7 +360,7 @@ def events_of(run: ServedRun, cursor: str | None, count: int) -> list[tuple[str,
         start = Cursor.parse(cursor) if cursor is not None else None
         return await take(stream(run.service, start, run.clock), count)
 
-    return asyncio.run(main())
+    return asyncio.run(asyncio.wait_for(main(), 20))  # a stream never ends by itself
 
 
 def test_a_stream_goes_on_after_the_last_event_seen(run: ServedRun) -> None:

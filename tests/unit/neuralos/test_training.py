@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import data_rows
+from safetensors.torch import load_file, save_file
+
+from data_collection.trace import ClipRow
+from interactive.commands import UpdateMixture, UpdateOptimizer
+from interactive.outcome import Reason, Rejected
+from interactive.trainer import Plan, StepRecord
+from neuralos.control import SteeredTrainer, create_trainer
+
+Recorded = tuple[Path, list[ClipRow]]
+
+
+def start(config: Path, recorded: Recorded) -> SteeredTrainer:
+    run_dir, rows = recorded
+    trainer = create_trainer(config, run_dir)
+    trainer.adopt(len(rows), data_rows(rows))
+    return trainer
+
+
+def bits(records: list[StepRecord]) -> list[tuple[object, ...]]:
+    return [(r.step, r.loss, r.grad_norm, r.lr, r.digest, r.commits) for r in records]
+
+
+def test_is_ready_once_enough_is_adopted(micro_config: Path, recorded: Recorded) -> None:
+    run_dir, rows = recorded
+    trainer = create_trainer(micro_config, run_dir)
+    trainer.adopt(3, data_rows(rows[:3]))
+    assert not trainer.ready()
+    trainer.adopt(4, data_rows(rows[3:4]))
+    assert trainer.ready()
+
+
+def test_two_runs_are_bit_identical(micro_config: Path, recorded: Recorded) -> None:
+    one, two = start(micro_config, recorded), start(micro_config, recorded)
+    assert bits([one.train_step() for _ in range(5)]) == bits([two.train_step() for _ in range(5)])
+
+
+def test_resumed_run_is_bit_identical(
+    micro_config: Path, recorded: Recorded, tmp_path: Path
+) -> None:
+    run_dir, rows = recorded
+    straight = create_trainer(micro_config, run_dir)
+    straight.adopt(6, data_rows(rows[:6]))
+    for _ in range(3):
+        straight.train_step()
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    straight.save(folder)
+    resumed = create_trainer(micro_config, run_dir)
+    resumed.load(folder)
+    assert resumed.step == 3
+    for trainer in (straight, resumed):
+        trainer.adopt(9, data_rows(rows[6:]))
+    plan = straight.plan(UpdateOptimizer(lr=1e-4, beta1=0.5))
+    same = resumed.plan(UpdateOptimizer(lr=1e-4, beta1=0.5))
+    assert isinstance(plan, Plan)
+    assert isinstance(same, Plan)
+    plan.apply()
+    same.apply()
+    straight_records = [straight.train_step() for _ in range(4)]
+    assert bits(straight_records) == bits([resumed.train_step() for _ in range(4)])
+    assert straight_records[0].lr == 1e-4
+
+
+def test_evaluating_and_saving_do_not_shift_training(
+    micro_config: Path, recorded: Recorded, tmp_path: Path
+) -> None:
+    plain, watched = start(micro_config, recorded), start(micro_config, recorded)
+    records = []
+    for index in range(3):
+        records.append(watched.train_step())
+        result = watched.evaluate("rollout", "main")
+        assert (recorded[0] / result.picture).is_file()
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        watched.save(folder)
+    assert bits(records) == bits([plain.train_step() for _ in range(3)])
+
+
+def test_loss_falls(micro_config: Path, recorded: Recorded) -> None:
+    trainer = start(micro_config, recorded)
+    losses = [trainer.train_step().extra["fate"] for _ in range(60)]
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_fresh_live_clip_bears_a_loss_at_the_next_step(
+    micro_config: Path, recorded: Recorded
+) -> None:
+    run_dir, rows = recorded
+    trainer = create_trainer(micro_config, run_dir)
+    trainer.adopt(6, data_rows(rows[:6]))
+    trainer.train_step()
+    trainer.adopt(9, data_rows(rows[6:]))
+    used = [trainer.train_step().commits for _ in range(3)]
+    assert [rows[6 + i].commit in commits for i, commits in enumerate(used)] == [True] * 3
+
+
+def test_optimizer_plan_reports_and_applies(micro_config: Path, recorded: Recorded) -> None:
+    trainer = start(micro_config, recorded)
+    plan = trainer.plan(UpdateOptimizer(lr=5e-4, max_grad_norm=2.0))
+    assert isinstance(plan, Plan)
+    assert plan.old == {"lr": 3e-3, "max_grad_norm": 1.0}
+    assert trainer.settings()["optimizer"]["lr"] == 3e-3
+    plan.apply()
+    assert trainer.train_step().lr == 5e-4
+
+
+def test_mixture_plan_names_the_steps_it_spans(micro_config: Path, recorded: Recorded) -> None:
+    trainer = start(micro_config, recorded)
+    trainer.train_step()
+    plan = trainer.plan(UpdateMixture(weights={"base": 0.0}, fresh_rows=9))
+    assert isinstance(plan, Plan)
+    assert plan.effective["weights"] == {"base": 0.0, "live": 1.0}
+    assert plan.effective["fresh_rows"] == 1
+    first, last = plan.effective["first_step"], plan.effective["last_step"]
+    plan.apply()
+    while trainer.step < last - 1:
+        trainer.train_step()
+    assert first == 2
+    live = {row.commit for row in recorded[1] if row.source == "live"}
+    assert set(trainer.train_step().commits) <= live
+
+
+def test_unknown_source_is_refused_with_the_nearest(micro_config: Path, recorded: Recorded) -> None:
+    answer = start(micro_config, recorded).plan(UpdateMixture(weights={"lvie": 1.0}))
+    assert isinstance(answer, Rejected)
+    assert answer.code is Reason.UNKNOWN_SOURCE
+    assert "'live'" in answer.hint
+
+
+def test_mixture_of_nothing_is_refused(micro_config: Path, recorded: Recorded) -> None:
+    answer = start(micro_config, recorded).plan(UpdateMixture(weights={"base": 0.0, "live": 0.0}))
+    assert isinstance(answer, Rejected)
+
+
+@pytest.mark.parametrize("damage", ["shape", "missing", "truncated"])
+def test_foreign_checkpoint_names_the_tensor(
+    micro_config: Path, recorded: Recorded, tmp_path: Path, damage: str
+) -> None:
+    trainer = start(micro_config, recorded)
+    trainer.train_step()
+    before = trainer.digest()
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    trainer.save(folder)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    if damage == "shape":
+        tensors["fate.weight"] = torch.zeros(1)
+    elif damage == "missing":
+        del tensors["fate.weight"]
+    save_file(tensors, path)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    expected = r"model\.safetensors" if damage == "truncated" else r"'fate\.weight'"
+    with pytest.raises(ValueError, match=expected):
+        trainer.load(folder)
+    assert trainer.digest() == before
