@@ -13,7 +13,7 @@ from experiments.console import Failure, Status
 from interactive.client import RunClient, ServerUnreachable
 from interactive.policy import Role
 from interactive.run_folder import RunFolder
-from interactive.server.auth import read_token
+from interactive.tokens import read_token
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

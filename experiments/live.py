@@ -18,9 +18,11 @@ from experiments.doctor import has_display, has_wandb_login
 from experiments.loop import Loop, Parts, prepare_base
 from experiments.server import free_port
 from experiments.summary import summarise
+from interactive.client import RunClient, ServerUnreachable
 from interactive.metrics import MetricsTail
+from interactive.policy import Role
 from interactive.run_folder import RunFolder
-from interactive.server.auth import create_tokens
+from interactive.tokens import create_tokens, read_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,7 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
         prepare_base(folder, config.base, parts.seed, say)
         loop.start_server()
         say(f"run folder: {folder.path}")
-        say(f"page: {parts.url} (token of the role you want: {folder.tokens})")
-        with _ProgressLine(folder) as line:
+        with _ProgressLine(folder, lambda: _login_url(folder, parts.url)) as line:
             loop.watch(options.seconds, line.update)
     except KeyboardInterrupt:
         say("ending …")
@@ -128,10 +129,20 @@ def wandb_mode(wanted: str) -> str:
     return "online" if has_wandb_login() else "offline"
 
 
-class _ProgressLine:
-    """One line on stderr that follows the metrics, where a person looks at it."""
+def _login_url(folder: RunFolder, url: str) -> str | None:
+    """Return an address that opens the page once without a token, when the server is up."""
+    try:
+        with RunClient.connect(url, read_token(folder.tokens, Role.OPERATOR)) as client:
+            return client.login_url()
+    except ServerUnreachable:
+        return None
 
-    def __init__(self, folder: RunFolder) -> None:
+
+class _ProgressLine:
+    """What a person reads on stderr: the page's address once, and a line that follows the steps."""
+
+    def __init__(self, folder: RunFolder, find_page: Callable[[], str | None]) -> None:
+        self._find_page: Callable[[], str | None] | None = find_page
         self._tail = MetricsTail(folder.metrics)
         console = Console(stderr=True)
         self._progress = Progress(
@@ -151,7 +162,11 @@ class _ProgressLine:
         self._progress.stop()
 
     def update(self) -> None:
-        """Read what is new and show the last step."""
+        """Show the page's address when it is known, and the last step."""
+        page = self._find_page() if self._find_page else None
+        if page is not None:
+            self._find_page = None
+            self._progress.console.print(f"page: {page}", soft_wrap=True)
         rows = self._tail.read_new()
         if rows:
             last = rows[-1]

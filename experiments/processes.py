@@ -73,7 +73,7 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
     from interactive.checkpoints import CheckpointLibrary
     from interactive.policy import Role
     from interactive.run_folder import RunFolder
-    from interactive.server.auth import read_token
+    from interactive.tokens import read_token
 
     ended = watch_parent()
     folder = RunFolder.open(run)

@@ -28,6 +28,7 @@ from data_collection.trace import Consent
 from data_collection.users import make_user
 from data_collection.window import Window, WindowConfig
 from experiments.console import Failure, Status
+from interactive.checkpoints import CheckpointLibrary
 
 STATUS_PERIOD_S = 1.0
 DRAIN_S = 6.0
@@ -72,10 +73,13 @@ def desktops_of(name: str) -> tuple[Desktops, str]:
 
     Raises:
         Failure: there is no desktop and no checkpoint of that name.
+        CheckpointDamaged: the checkpoint's files are not those of its manifest.
     """
     if name == "scripted":
         return Desktops(ScriptedDesktop()), "real"
     if Path(name).is_dir():
+        path = Path(name).resolve()
+        CheckpointLibrary(path.parent).verify(path.name)
         return Desktops(ScriptedDesktop(), lambda: simulator_desktop(name, None)), "simulator"
     raise Failure(
         Status.USAGE,

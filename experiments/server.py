@@ -20,11 +20,12 @@ from data_collection.store import TraceStore
 from experiments.sources import BASE
 from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
-from interactive.server.auth import Auth, check_bind, create_tokens
+from interactive.server.auth import Auth, check_bind
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router as create_control_router
 from interactive.server.security import CONTROL_BODY_BYTES, LOOPBACK_HOSTS, Limits, protect
 from interactive.server.service import Facts, RunService
+from interactive.tokens import create_tokens
 
 TRACE_PATHS = "/traces"
 
@@ -156,7 +157,7 @@ def serve(folder: RunFolder, address: Address, ended: threading.Event) -> None:
             port=address.port,
             log_level="warning",
             access_log=False,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=1,
         )
         server = _Server(config)
         folder.write_server(ServerAddress(address.url, os.getpid()))

@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected
 from interactive.trainer import DataRow, EvaluationResult, Plan, StepRecord
 from neuralos.build import NeuralosConfig, build_trainer, make_deterministic, read_config
-from neuralos.data.mixture import SOURCES, Mixture
+from neuralos.data.mixture import SOURCES, Mixture, nearest_source
 from neuralos.rollout import Recording, write_strip
 from neuralos.training.evaluate import evaluate_rollout, held_out_recording
 from neuralos.training.optim import SETTINGS
@@ -143,10 +142,8 @@ class SteeredTrainer:
         present, changes = self._trainer.mixture, command.changes()
         for source in {**(command.weights or {}), **(command.half_life_clips or {})}:
             if source not in SOURCES:
-                nearest = get_close_matches(source, SOURCES, n=1, cutoff=0.0)[0]
-                return Rejected(
-                    Reason.UNKNOWN_SOURCE, f"no source {source!r}; did you mean {nearest!r}?"
-                )
+                hint = f"no source {source!r}; did you mean {nearest_source(source)!r}?"
+                return Rejected(Reason.UNKNOWN_SOURCE, hint)
         weights = {**present.weights, **(command.weights or {})}
         if not any(weights.values()):
             return Rejected(Reason.OUT_OF_BOUNDS, "at least one source needs a weight above 0")

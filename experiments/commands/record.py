@@ -20,7 +20,7 @@ from experiments.recording import (
 )
 from experiments.sources import LIVE
 from interactive.policy import Role
-from interactive.server.auth import read_token
+from interactive.tokens import read_token
 
 
 @click.command()

@@ -11,7 +11,7 @@ from experiments.ending import Ending
 from experiments.server import Address, free_port
 from experiments.server import serve as serve_run
 from interactive.run_folder import RunFolder
-from interactive.server.auth import create_tokens
+from interactive.tokens import create_tokens
 
 
 @click.command()

@@ -83,8 +83,11 @@ class AgentRunner:
         self._open: tuple[UUID, Proposal] | None = None
         self.tally = Tally()
 
-    def run(self) -> Iterator[Action]:
+    def run(self, until: Callable[[], bool] = lambda: False) -> Iterator[Action]:
         """Look until the run has stopped or the budget is spent; yield what was done.
+
+        Args:
+            until: asked before each look whether to end.
 
         Raises:
             ServerUnreachable: nobody answered ``max_unreachable`` times in a row.
@@ -92,6 +95,8 @@ class AgentRunner:
         """
         unreachable = 0
         while self._open is not None or self.tally.proposals < self._config.max_actions:
+            if until():
+                return
             try:
                 if self._client.status()["state"] == "stopped":
                     return

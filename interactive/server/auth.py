@@ -5,99 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import json
-import os
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from threading import Lock
 from typing import Any
 
 from fastapi import HTTPException, Request
 
-from interactive.outcome import Issuer, IssuerKind, Reason, Rejected
+from interactive.outcome import Reason, Rejected
 from interactive.policy import GRANTS, Role
-from interactive.run_folder import RunFolder
+from interactive.tokens import Principal, Tokens, draw_secret, principal_of, sign
 
 SESSION_S = 7 * 24 * 3600.0
-
-ISSUERS: dict[Role, tuple[str, IssuerKind]] = {
-    Role.VIEWER: ("viewer", IssuerKind.PERSON),
-    Role.OPERATOR: ("operator", IssuerKind.PERSON),
-    Role.AGENT: ("agent", IssuerKind.SCRIPT),
-    Role.ADMIN: ("admin", IssuerKind.PERSON),
-    Role.COLLECTOR: ("collector", IssuerKind.SCRIPT),
-    Role.TRAINER: ("trainer", IssuerKind.SCRIPT),
-}
-"""The name and kind that a role's token stands for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The bearer of a token."""
-
-    issuer: Issuer
-    role: Role
-
-
-class Tokens:
-    """The secrets of a run, one a role."""
-
-    def __init__(self, secret_of: Mapping[Role, str]) -> None:
-        self.secret_of = dict(secret_of)
-
-    @property
-    def session_key(self) -> str:
-        """Return the key that signs sessions: whoever has it has the admin's token anyway."""
-        return _sign(self.secret_of[Role.ADMIN], "sessions")
-
-
-def draw_secret() -> str:
-    """Return 256 random bits as text."""
-    return secrets.token_urlsafe(32)
-
-
-def create_tokens(folder: RunFolder, draw: Callable[[], str] = draw_secret) -> Tokens:
-    """Return the run's tokens; those that its file (of mode 0600) lacks are made."""
-    known = {role: folder.read_token(role.value) for role in Role}
-    tokens = Tokens({role: secret or draw() for role, secret in known.items()})
-    if tokens.secret_of != known:
-        rows = [
-            {"role": role.value, "name": name, "kind": kind.value, "token": tokens.secret_of[role]}
-            for role, (name, kind) in ISSUERS.items()
-        ]
-        _write_private(folder.tokens, json.dumps({"tokens": rows}, indent=1) + "\n")
-    return tokens
-
-
-def read_token(path: Path, role: Role) -> str:
-    """Return a role's secret from a token file, or the text of a file that is one bare token.
-
-    Raises:
-        KeyError: the file has no token for the role.
-    """
-    text = path.read_text("utf-8").strip()
-    if not text.startswith("{"):
-        return text
-    return {row["role"]: str(row["token"]) for row in json.loads(text)["tokens"]}[role.value]
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file by one that was never readable by others."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def principal_of(role: Role) -> Principal:
-    """Return whom a role's token stands for."""
-    return Principal(Issuer(*ISSUERS[role]), role)
 
 
 def check_bind(host: str, allow_remote: bool) -> Rejected | None:
@@ -145,7 +63,7 @@ class Auth:
         self._one_time: dict[str, Role] = {}
         self._lock = Lock()
         # Browsers share cookies between the ports of a host: two runs need two names.
-        self.cookie = "run_" + _sign(tokens.session_key, "cookie name")[:12]
+        self.cookie = "run_" + sign(tokens.session_key, "cookie name")[:12]
 
     def authorise(self, role: Role | str) -> Callable[[Request], Awaitable[Principal]]:
         """Return a FastAPI dependency: the sender, who must have ``role``.
@@ -196,7 +114,7 @@ class Auth:
         if role is None:
             return None
         said = f"{role.value}.{int(self._wall_clock() + SESSION_S)}"
-        return f"{said}.{_sign(self._tokens.session_key, said)}"
+        return f"{said}.{sign(self._tokens.session_key, said)}"
 
     def _role_of(self, secret: str) -> Role | None:
         digest, found = _digest(secret), None
@@ -207,7 +125,7 @@ class Auth:
 
     def _role_of_session(self, cookie: str) -> Role | None:
         said, _, signature = cookie.rpartition(".")
-        expected = _sign(self._tokens.session_key, said)
+        expected = sign(self._tokens.session_key, said)
         if not hmac.compare_digest(expected.encode(), signature.encode()):
             return None
         role, _, expires_s = said.partition(".")
@@ -228,7 +146,3 @@ def session_cookie(auth: Auth, value: str) -> dict[str, Any]:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _sign(key: str, said: str) -> str:
-    return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()

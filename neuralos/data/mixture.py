@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ class Mixture:
     fresh_rows: int = 1
     live_intake: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse sources that there are not.
+
+        Raises:
+            ValueError: a source is unknown; the message names the nearest.
+        """
+        for source in {**self.weights, **self.half_life_clips}:
+            if source not in SOURCES:
+                raise ValueError(f"no source {source!r}; did you mean {nearest_source(source)!r}?")
+
     def to_json(self) -> dict[str, Any]:
         """Return the mixture as a JSON object."""
         return asdict(self)
@@ -61,3 +72,8 @@ def clip_chances(rows: Sequence[ClipRow], mixture: Mixture) -> npt.NDArray[np.fl
     for index, row in enumerate(rows):
         chances[index] *= mixture.weights.get(row.source, 0.0) / totals[row.source]
     return chances
+
+
+def nearest_source(name: str) -> str:
+    """Return the source whose name is most like ``name``."""
+    return get_close_matches(name, SOURCES, n=1, cutoff=0.0)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -91,11 +92,16 @@ def test_a_folder_without_a_run(command: str, tmp_path: Path) -> None:
 def test_a_corrupt_checkpoint_is_refused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "main-000010"
     checkpoint.mkdir()
-    (checkpoint / "simulator.json").write_text("{}")
-    (checkpoint / "simulator.safetensors").write_bytes(b"not tensors")
+    tensors = checkpoint / "simulator.safetensors"
+    tensors.write_bytes(b"what was saved")
+    about = {"branch": "main", "step": 10, "mark": 1, "ledger_entries": 1, "metrics_rows": 10}
+    about |= {"digest": "", "kept": False, "parent": None, "id": checkpoint.name}
+    files = {tensors.name: hashlib.sha256(tensors.read_bytes()).hexdigest()}
+    (checkpoint / "manifest.json").write_text(json.dumps({**about, "files": files}))
+    tensors.write_bytes(b"what is there")
     env = {"SDL_VIDEODRIVER": "dummy"}
     done = neuralos("play", checkpoint, "--out", tmp_path / "traces", "--json", env=env)
-    refused(done, 2, "main-000010")
+    refused(done, 1, "main-000010", "simulator.safetensors")
 
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:

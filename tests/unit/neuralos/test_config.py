@@ -32,6 +32,12 @@ def test_value_of_another_type_is_refused(tmp_path: Path) -> None:
         NeuralosConfig.of(read_document(path))
 
 
+def test_unknown_source_of_the_mixture_names_the_nearest(tmp_path: Path) -> None:
+    path = write(tmp_path, "[mixture]\nweights = { bse = 1.0 }\n")
+    with pytest.raises(ConfigError, match=r"'bse'; did you mean 'base'"):
+        NeuralosConfig.of(read_document(path))
+
+
 def test_override_wins_over_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "[optimizer]\nlr = 0.1\n")
     document = read_document(path, ["optimizer.lr=2e-3", "simulator.rnn.lstm=64"])

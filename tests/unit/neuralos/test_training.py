@@ -85,8 +85,8 @@ def test_evaluating_and_saving_do_not_shift_training(
 
 def test_loss_falls(micro_config: Path, recorded: Recorded) -> None:
     trainer = start(micro_config, recorded)
-    losses = [trainer.train_step().extra["fate"] for _ in range(60)]
-    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    losses = [trainer.train_step().extra["fate"] for _ in range(40)]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
 def test_fresh_live_clip_bears_a_loss_at_the_next_step(
