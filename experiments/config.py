@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from experiments.base_data import BaseConfig
+from experiments.code_version import code_version
 from interactive.boundary import Cadence
 from interactive.run_folder import RunFolder, RunInfo
 from neuralos.build import SECTIONS, NeuralosConfig
@@ -95,11 +95,7 @@ def open_or_create(path: Path, config: HarnessConfig, say: Callable[[str], None]
         if folder.config.read_text("utf-8") != text:
             say(f"continuing {path} with its own configuration, {folder.config}")
         return folder
-    info = RunInfo(
-        entry_point=ENTRY_POINT,
-        seed=config.seed,
-        code_version=importlib.metadata.version("neuralos-interactive"),
-    )
+    info = RunInfo(entry_point=ENTRY_POINT, seed=config.seed, code_version=code_version())
     return RunFolder.create(path, config=text, info=info)
 
 

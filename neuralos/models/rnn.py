@@ -12,6 +12,9 @@ from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS, KEY_TABLE
 from neuralos.models.cursor import CursorTable, cursor_cell
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
+_WAVE_LENGTHS_PX = (256.0, 128.0, 64.0, 32.0, 16.0)
+_WAVES = 4 * len(_WAVE_LENGTHS_PX)
+
 
 @dataclass(frozen=True, slots=True)
 class RnnConfig:
@@ -20,7 +23,9 @@ class RnnConfig:
     ``span_frames`` is how far back it should look.
     """
 
+    entry: int = 192
     lstm: int = 320
+    exit: int = 256
     spatial: int = 16
     components: int = 48
     look: int = 32
@@ -47,17 +52,18 @@ class Recurrent(nn.Module):
         self.table_before = CursorTable(c.cursor)
         self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
         self.stem = nn.Conv2d(c.look + c.cursor, c.stem, 3, padding=1)
-        inputs = 3 * c.stem + ACTION_SIZE + 4 + c.keys
-        self.lstm = nn.LSTM(inputs, c.lstm, batch_first=True)
-        self.to_map = nn.Linear(c.lstm, c.map * GRID_HEIGHT * GRID_WIDTH)
+        self.entry = nn.Linear(3 * c.stem + ACTION_SIZE + _WAVES + c.keys, c.entry)
+        self.lstm = nn.LSTM(c.entry, c.lstm, batch_first=True)
+        self.exit = nn.Linear(c.entry + c.lstm, c.exit)
+        self.to_map = nn.Linear(c.exit, c.map * GRID_HEIGHT * GRID_WIDTH)
         self.spatial_in = nn.Conv2d(c.stem + c.map, 2 * c.spatial, 3, padding=1)
         self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 1)
         self._initialise_memory()
 
     def _initialise_memory(self) -> None:
-        """Chrono initialisation (arXiv 1804.11188): gates that forget at many time scales."""
+        """Chrono initialisation (arXiv 1804.11188), as many units for each octave of time."""
         size = self.config.lstm
-        span = torch.rand(size) * (self.config.span_frames - 2) + 1
+        span = (self.config.span_frames ** torch.rand(size)).clamp_min(1.5)
         biases = dict(self.lstm.named_parameters())
         with torch.no_grad():
             biases["bias_hh_l0"].zero_()
@@ -83,7 +89,7 @@ class Recurrent(nn.Module):
             carry: ``hidden`` (B, R), ``cell`` (B, R) and ``spatial`` (B, S, H, W).
 
         Returns:
-            The context (N, X, H, W), the LSTM's output (N, R), and the new carry.
+            The context (N, X, H, W), what the LSTM tracked (N, ``exit``), and the new carry.
         """
         batch, frames = action_BTA.shape[:2]
         action, previous = action_BTA.flatten(0, 1), previous_BTA.flatten(0, 1)
@@ -91,16 +97,15 @@ class Recurrent(nn.Module):
         stem = self._stem(looks, action, previous, keys)
         places = (cursor_cell(action[:, :2]), cursor_cell(previous[:, :2]))
         seen = (*(_at(stem, place) for place in places), stem.mean((2, 3)))
-        numbers = torch.cat((*seen, _normalised(action), _fine(action), keys), 1)
+        numbers = torch.cat((*seen, _normalised(action), _waves(action), keys), 1)
         hidden, cell, spatial = carry
-        tracked, (hidden, cell) = self.lstm(
-            numbers.view(batch, frames, -1), (hidden[None], cell[None])
-        )
-        wide = self.to_map(tracked.flatten(0, 1))
-        wide = F.silu(wide.view(-1, self.config.map, GRID_HEIGHT, GRID_WIDTH))
+        entering = F.silu(self.entry(numbers)).view(batch, frames, -1)
+        leaving, (hidden, cell) = self.lstm(entering, (hidden[None], cell[None]))
+        tracked = F.silu(self.exit(torch.cat((entering, leaving), 2).flatten(0, 1)))
+        wide = F.silu(self.to_map(tracked).view(-1, self.config.map, GRID_HEIGHT, GRID_WIDTH))
         maps, spatial = self._track_cells(torch.cat((stem, wide), 1), spatial, frames)
         context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))
-        return context, tracked.flatten(0, 1), (hidden[0], cell[0], spatial)
+        return context, tracked, (hidden[0], cell[0], spatial)
 
     def _pool_keys(self, keys_NK: Tensor) -> Tensor:
         held = torch.arange(KEY_SLOTS) >= KEY_SLOTS // 2
@@ -143,7 +148,7 @@ def _normalised(action: Tensor) -> Tensor:
     return torch.cat((action[:, :2] * scale - 1, action[:, 2:]), 1)
 
 
-def _fine(action: Tensor) -> Tensor:
-    """Return the position as waves one eighth of the screen long."""
-    turns = action[:, :2] * (2 * torch.pi / 32)
-    return torch.cat((turns.sin(), turns.cos()), 1)
+def _waves(action: Tensor) -> Tensor:
+    """Return the position as waves of several lengths, so that places are easy to tell apart."""
+    turns = action[:, :2].unsqueeze(2) * (2 * torch.pi / torch.tensor(_WAVE_LENGTHS_PX))
+    return torch.cat((turns.sin(), turns.cos()), 2).flatten(1)

@@ -65,7 +65,7 @@ class Simulator(nn.Module):
         self.fate = nn.Conv2d(context, 3, 3, padding=1)
         self.fate_now = CursorTable(3)
         self.fate_before = CursorTable(3)
-        self.draft = Draft(config.components, context, config.rnn.lstm)
+        self.draft = Draft(config.components, context, config.rnn.exit)
         self.denoiser = Denoiser(config.denoiser, config.components, context)
         self.first_hidden = nn.Parameter(torch.zeros(config.rnn.lstm))
         self.first_spatial = nn.Parameter(torch.zeros(config.rnn.spatial, 1, 1))

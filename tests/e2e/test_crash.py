@@ -33,7 +33,7 @@ def accepted(run: Path) -> list[str]:
     """Return the ids of the accepted commands, in order."""
     inbox = Inbox.open(RunFolder(run).inbox, lambda: 0.0)
     try:
-        return [request.command_id for request in inbox.after(0)]
+        return [str(request.envelope.command_id) for request in inbox.after(0)]
     finally:
         inbox.close()
 

@@ -21,7 +21,9 @@ components = 12
 sampler_steps = 1
 
 [simulator.rnn]
+entry = 8
 lstm = 8
+exit = 8
 spatial = 4
 look = 4
 cursor = 4
