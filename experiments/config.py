@@ -13,8 +13,8 @@ from experiments.base_data import BaseConfig
 from experiments.code_version import code_version
 from interactive.boundary import Cadence
 from interactive.run_folder import RunFolder, RunInfo
-from neuralos.build import SECTIONS, NeuralosConfig
 from neuralos.config import Document, read_document, to_toml
+from neuralos.run_config import SECTIONS, NeuralosConfig
 
 OWN_SECTIONS = ("base", "steering")
 ENTRY_POINT = "neuralos.control:create_trainer"

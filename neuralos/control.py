@@ -17,11 +17,12 @@ from data_collection.trace import ClipRow
 from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected
 from interactive.trainer import DataRow, EvaluationResult, Plan, StepRecord
-from neuralos.build import NeuralosConfig, build_trainer, make_deterministic, read_config
+from neuralos.build import build_trainer, make_deterministic
 from neuralos.data.mixture import SOURCES, Mixture, nearest_source
 from neuralos.rollout import Recording, write_strip
+from neuralos.run_config import NeuralosConfig, read_config
+from neuralos.training.config import SETTINGS
 from neuralos.training.evaluate import evaluate_rollout, held_out_recording
-from neuralos.training.optim import SETTINGS
 from neuralos.training.trainer import Trainer
 
 TRACES_FOLDER = "traces"
@@ -106,7 +107,7 @@ class SteeredTrainer:
         return {
             "machine": platform.machine(),
             "cpu": torch.backends.cpu.get_cpu_capability(),
-            "torch": torch.__version__,
+            "torch": f"{torch.__version__} {torch.version.git_version}",
             "numpy": np.__version__,
             "threads": str(torch.get_num_threads()),
             "deterministic": str(torch.are_deterministic_algorithms_enabled()),

@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from neuralos.config import ConfigError, read_document, to_toml
-from neuralos.models.simulator import Simulator, SimulatorConfig
+from neuralos.models.config import SimulatorConfig
+from neuralos.models.simulator import Simulator
 from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
 
 WEIGHTS_FILE = "simulator.safetensors"

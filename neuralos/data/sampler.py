@@ -9,18 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from data_collection.trace import ClipRow
+from neuralos.data.config import LaneConfig
 from neuralos.data.mixture import LIVE_SOURCE, Mixture, clip_chances
 from neuralos.data.rows import AdoptedClips, end_frame
 from neuralos.keyed import numpy_generator
-
-
-@dataclass(frozen=True, slots=True)
-class LaneConfig:
-    """Shape of a batch: ``lanes`` rows of ``frames``, passages of ``segments`` segments."""
-
-    lanes: int = 4
-    frames: int = 16
-    segments: int = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,16 @@ from torch import Tensor
 from neuralos.diffusion.schedule import add_noise, draw_timesteps
 from neuralos.models.denoiser import Denoiser, DrawingHint
 
+_SMALL = 0.1
+"""Errors well below this count by their square, those above in proportion."""
+
 
 def diffusion_loss(
     denoiser: Denoiser,
     clean_NCHW: Tensor,
     hint: DrawingHint,
-    weight_NCHW: Tensor,
+    weight_NHW: Tensor,
+    importance_C: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
     """Return the weighted x-prediction error at random timesteps.
@@ -22,16 +26,23 @@ def diffusion_loss(
         denoiser: the network.
         clean_NCHW: true latents.
         hint: what each drawing is conditioned on.
-        weight_NCHW: weight of each cell and component.
+        weight_NHW: weight of each cell.
+        importance_C: weight of each component.
         generator: draws timesteps and noise.
     """
     timestep_N = draw_timesteps(len(clean_NCHW), generator)
     noise = torch.randn(clean_NCHW.shape, generator=generator)
     predicted = denoiser(add_noise(clean_NCHW, noise, timestep_N), timestep_N, hint)
-    return weighted_error(predicted, clean_NCHW, weight_NCHW)
+    found, wanted = predicted.permute(0, 2, 3, 1), clean_NCHW.permute(0, 2, 3, 1)
+    error_NHW = cell_error(found, wanted, importance_C)
+    return (error_NHW * weight_NHW).sum() / (weight_NHW.sum() + 1)
 
 
-def weighted_error(predicted_NCHW: Tensor, clean_NCHW: Tensor, weight_NCHW: Tensor) -> Tensor:
-    """Return the squared error averaged by weight."""
-    error = (predicted_NCHW - clean_NCHW).square() * weight_NCHW
-    return error.sum() / (weight_NCHW.sum() + 1)
+def cell_error(found: Tensor, wanted: Tensor, importance_C: Tensor) -> Tensor:
+    """Return the pseudo-Huber error (arXiv 2310.14189) of cells, (..., C) to (...).
+
+    Beside cells that cannot be guessed, such as those of a window being dragged, the
+    details of all others would vanish in a squared error.
+    """
+    square = ((found - wanted).square() * importance_C).mean(-1)
+    return (square + _SMALL**2).sqrt() - _SMALL

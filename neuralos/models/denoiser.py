@@ -8,18 +8,9 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+from neuralos.models.config import DenoiserConfig
 from neuralos.models.cursor import CursorTable
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
-
-
-@dataclass(frozen=True, slots=True)
-class DenoiserConfig:
-    """Sizes of the denoiser; ``widths`` are its channels from fine to coarse."""
-
-    widths: tuple[int, ...] = (32, 64)
-    layers: int = 1
-    look: int = 32
-    cursor: int = 16
 
 
 class Denoiser(nn.Module):

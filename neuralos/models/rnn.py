@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS, KEY_TABLE
+from neuralos.models.config import RnnConfig
 from neuralos.models.cursor import CursorTable, cursor_cell
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
+_GLANCE_CHANNELS = 8
+"""What each cell tells of itself to the LSTM, which sees all cells."""
+
 _WAVE_LENGTHS_PX = (256.0, 128.0, 64.0, 32.0, 16.0)
 _WAVES = 4 * len(_WAVE_LENGTHS_PX)
-
-
-@dataclass(frozen=True, slots=True)
-class RnnConfig:
-    """Sizes of the recurrent network, which reads the coarsest ``components`` of a latent.
-
-    ``span_frames`` is how far back it should look.
-    """
-
-    entry: int = 192
-    lstm: int = 320
-    exit: int = 256
-    spatial: int = 16
-    components: int = 48
-    look: int = 32
-    cursor: int = 16
-    stem: int = 32
-    map: int = 32
-    keys: int = 24
-    context: int = 48
-    span_frames: int = 96
 
 
 class Recurrent(nn.Module):
@@ -52,7 +33,9 @@ class Recurrent(nn.Module):
         self.table_before = CursorTable(c.cursor)
         self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
         self.stem = nn.Conv2d(c.look + c.cursor, c.stem, 3, padding=1)
-        self.entry = nn.Linear(3 * c.stem + ACTION_SIZE + _WAVES + c.keys, c.entry)
+        self.glance = nn.Conv2d(c.stem, _GLANCE_CHANNELS, 1)
+        self.overview = nn.Linear(_GLANCE_CHANNELS * GRID_HEIGHT * GRID_WIDTH, c.overview)
+        self.entry = nn.Linear(2 * c.stem + c.overview + ACTION_SIZE + _WAVES + c.keys, c.entry)
         self.lstm = nn.LSTM(c.entry, c.lstm, batch_first=True)
         self.exit = nn.Linear(c.entry + c.lstm, c.exit)
         self.to_map = nn.Linear(c.exit, c.map * GRID_HEIGHT * GRID_WIDTH)
@@ -96,7 +79,8 @@ class Recurrent(nn.Module):
         keys = self._pool_keys(keys_BTK.flatten(0, 1))
         stem = self._stem(looks, action, previous, keys)
         places = (cursor_cell(action[:, :2]), cursor_cell(previous[:, :2]))
-        seen = (*(_at(stem, place) for place in places), stem.mean((2, 3)))
+        overview = F.silu(self.overview(self.glance(stem).flatten(1)))
+        seen = (*(_at(stem, place) for place in places), overview)
         numbers = torch.cat((*seen, _normalised(action), _waves(action), keys), 1)
         hidden, cell, spatial = carry
         entering = F.silu(self.entry(numbers)).view(batch, frames, -1)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from neuralos.diffusion.sampling import sample
+from neuralos.models.config import SimulatorConfig
 from neuralos.models.cursor import CursorTable, covered_cells
-from neuralos.models.denoiser import Denoiser, DenoiserConfig, DrawingHint
+from neuralos.models.denoiser import Denoiser, DrawingHint
 from neuralos.models.draft import Draft
 from neuralos.models.patch_code import PatchCode
-from neuralos.models.rnn import Recurrent, RnnConfig
+from neuralos.models.rnn import Recurrent
 from neuralos.models.state import SimulatorState
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
@@ -21,16 +22,6 @@ KEEP, RESTORE, DRAW = 0, 1, 2
 
 _KEEP_BIAS = 4.0
 """Most cells keep their look: the network starts from there."""
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatorConfig:
-    """Sizes of the simulator; ``components`` are the channels of a latent."""
-
-    components: int = 96
-    sampler_steps: int = 2
-    rnn: RnnConfig = field(default_factory=RnnConfig)
-    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,7 @@ from neuralos.data.encode import encode_action, encode_keys, reduce_frames
 from neuralos.keyed import numpy_generator
 from neuralos.models.simulator import Simulator
 from neuralos.rollout import Frames, Recording, rollout
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationConfig:
-    """The rollout: ``warm_frames`` known frames, then ``frames`` generated ones."""
-
-    warm_frames: int = 16
-    frames: int = 64
-    columns: int = 12
-    seed: int = 9001
+from neuralos.training.config import EvaluationConfig
 
 
 @dataclass(frozen=True, slots=True)

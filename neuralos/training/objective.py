@@ -10,29 +10,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralos.data.batch import Batch
-from neuralos.diffusion.loss import diffusion_loss
+from neuralos.diffusion.loss import cell_error, diffusion_loss
 from neuralos.models.cursor import covered_cells
 from neuralos.models.simulator import DRAW, KEEP, RESTORE, Observation, Simulator
 from neuralos.models.state import SimulatorState
+from neuralos.training.config import ObjectiveConfig
 
 _SAME = 0.05
 """Latents closer than this show the same pixels, but for rounding."""
 
-
-@dataclass(frozen=True, slots=True)
-class ObjectiveConfig:
-    """Weights of the three parts; ``drawn_frames`` is how many frames a step denoises.
-
-    ``feedback_noise`` is the largest standard deviation of the noise on the latents fed
-    back, on half of the lanes; ``still_weight`` is the weight of cells that are not drawn.
-    """
-
-    fate: float = 1.0
-    draft: float = 1.0
-    diffusion: float = 1.0
-    drawn_frames: int = 10
-    feedback_noise: float = 0.15
-    still_weight: float = 0.02
+_FATE_CELLS = 16
+"""Brings the sum over a frame's cells to the size of the other parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +59,15 @@ def segment_loss(
         "fate": _fate_loss(seen, fate_NHW, valid_N),
         "draft": _draft_loss(seen.hint.draft, clean, fate_NHW == DRAW, valid_N, importance),
     }
-    drawn_N1HW = (fate_NHW == DRAW).unsqueeze(1).float()
-    chosen = _choose_frames(drawn_N1HW.sum((1, 2, 3)), valid_N, config.drawn_frames, generator)
-    weight = (drawn_N1HW[chosen] + config.still_weight) * importance.view(-1, 1, 1)
+    drawn_NHW = (fate_NHW == DRAW).float()
+    chosen = _choose_frames(drawn_NHW.sum((1, 2)), valid_N, config.drawn_frames, generator)
     parts["diffusion"] = diffusion_loss(
-        simulator.denoiser, clean[chosen], seen.hint.rows(chosen), weight, generator
+        simulator.denoiser,
+        clean[chosen],
+        seen.hint.rows(chosen),
+        drawn_NHW[chosen] + config.still_weight,
+        importance,
+        generator,
     )
     total = (
         config.fate * parts["fate"]
@@ -116,11 +108,11 @@ def _feedback_noise(previous: Tensor, most: float, generator: torch.Generator) -
 
 
 def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor) -> Tensor:
-    """Cross entropy, counted double on cells that change so that the two sides weigh alike."""
+    """The cross entropy summed over cells, doubled where they change, per valid frame."""
     loss = F.cross_entropy(seen.fate_N3HW, fate_NHW, reduction="none")
     weight = valid_N.view(-1, 1, 1) * (1 + (fate_NHW != KEEP).float())
     frames = valid_N.sum().clamp_min(1)
-    return (loss * weight).sum() / frames / 16
+    return (loss * weight).sum() / frames / _FATE_CELLS
 
 
 def _draft_loss(
@@ -129,7 +121,7 @@ def _draft_loss(
     """The error on the cells that are drawn; the draft leaves the others alone anyway."""
     cells = drawn_NHW & valid_N.view(-1, 1, 1)
     found, wanted = (latent.permute(0, 2, 3, 1)[cells] for latent in (draft, clean))
-    return ((found - wanted).square() * importance_C).sum() / (len(found) + 1) / len(importance_C)
+    return cell_error(found, wanted, importance_C).sum() / (len(found) + 1)
 
 
 def _choose_frames(

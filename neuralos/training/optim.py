@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-SETTINGS = ("lr", "weight_decay", "beta1", "beta2", "eps", "max_grad_norm")
-"""What can be changed while training."""
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerConfig:
-    """AdamW's numbers; ``lr`` is reached after ``warmup_steps`` and then holds.
-
-    The averaged weights forget with ``ema_decay`` per step, faster at the start.
-    """
-
-    lr: float = 3e-3
-    weight_decay: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.99
-    eps: float = 1e-8
-    max_grad_norm: float = 1.0
-    warmup_steps: int = 40
-    ema_decay: float = 0.995
-
-    def settings(self) -> dict[str, float]:
-        """Return the numbers that can be changed while training."""
-        return {name: getattr(self, name) for name in SETTINGS}
+from neuralos.training.config import SETTINGS, OptimizerConfig
 
 
 class Optimizer:

@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 
 from data_collection.trace import ClipRow
+from neuralos.data.config import LaneConfig
 from neuralos.data.encode import reduce_frames
 from neuralos.data.latents import LatentStore, ReadClip
 from neuralos.data.mixture import Mixture
 from neuralos.data.rows import AdoptedClips
-from neuralos.data.sampler import LaneConfig, SegmentSampler
+from neuralos.data.sampler import SegmentSampler
 from neuralos.data.segments import assemble
 from neuralos.keyed import torch_generator
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
-from neuralos.training.objective import ObjectiveConfig, segment_loss
+from neuralos.training.config import ObjectiveConfig, TrainingConfig
+from neuralos.training.objective import segment_loss
 from neuralos.training.optim import Optimizer
 from neuralos.weights import save_simulator
 
@@ -34,20 +36,6 @@ TRAINER_FILE = "trainer.json"
 ROWS_FILE = "rows.json"
 
 _FRAMES_PER_FIT_CLIP = 3
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """How training begins and what it keeps.
-
-    ``first_clips`` must be adopted before the first step; the patch code is fitted on
-    ``fit_clips`` of those; the latents of ``cached_clips`` are kept.
-    """
-
-    seed: int = 0
-    first_clips: int = 24
-    fit_clips: int = 120
-    cached_clips: int = 1600
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.store import EncodedClip, TraceStore
 from data_collection.trace import ClipRow
 from data_collection.users import make_user
-from interactive.trainer import DataRow
 
 MICRO = """
 [simulator]
@@ -21,6 +20,7 @@ components = 12
 sampler_steps = 1
 
 [simulator.rnn]
+overview = 8
 entry = 8
 lstm = 8
 exit = 8
@@ -114,8 +114,3 @@ def make_rows() -> Callable[..., list[ClipRow]]:
         ]
 
     return make
-
-
-def data_rows(rows: list[ClipRow]) -> list[DataRow]:
-    """Return rows as the link hands them in."""
-    return [DataRow(row.commit, row.to_json()) for row in rows]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from neuralos.build import SECTIONS, NeuralosConfig
 from neuralos.config import ConfigError, read_document, to_toml
+from neuralos.run_config import SECTIONS, NeuralosConfig
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from data_collection.trace import ClipRow, ClipState
+from neuralos.data.config import LaneConfig
 from neuralos.data.mixture import Mixture
 from neuralos.data.rows import AdoptedClips
-from neuralos.data.sampler import LaneConfig, Segment, SegmentSampler
+from neuralos.data.sampler import Segment, SegmentSampler
 
 MakeRows = Callable[..., list[ClipRow]]
 

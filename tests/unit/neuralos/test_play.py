@@ -5,18 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import data_rows
 
 from data_collection.action import Action
 from data_collection.desktops.desktop import WarmStart
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import PointerMoved
 from data_collection.trace import ClipRow
+from interactive.trainer import DataRow
 from neuralos.control import create_trainer
 from neuralos.play import NewestSimulator, SimulatorDesktop, create
 from neuralos.weights import load_simulator
 
 Recorded = tuple[Path, list[ClipRow]]
+
+
+def data_rows(rows: list[ClipRow]) -> list[DataRow]:
+    return [DataRow(row.commit, row.to_json()) for row in rows]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from data_collection.action import Action
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, PointerMoved
 from data_collection.store import read_clip
-from data_collection.trace import ClipRow
+from data_collection.trace import Clip, ClipRow
 from neuralos.data.batch import Batch
 from neuralos.data.encode import encode_action, encode_keys, enlarge_frame, reduce_frames
 from neuralos.data.latents import LatentStore, encode_frames
@@ -56,9 +56,7 @@ def test_latents_do_not_depend_on_how_many_are_coded_together() -> None:
     frames = desktop_frames(15)
     code = fitted(frames)
     alone = encode_frames(code, frames[4:5])
-    assert torch.equal(alone[0], encode_frames(code, frames)[4]) or torch.equal(
-        alone, encode_frames(code, frames[4:5])
-    )
+    assert torch.equal(alone[0], encode_frames(code, frames)[4])
     assert code.digest() == fitted(frames).digest()
 
 
@@ -66,7 +64,10 @@ def test_action_at_a_clips_start_comes_from_the_clips_before(recorded: Recorded)
     run_dir, rows = recorded
     clips = AdoptedClips()
     clips.adopt(len(rows), rows)
-    read = lambda row: read_clip(run_dir / "traces", row)  # noqa: E731
+
+    def read(row: ClipRow) -> Clip:
+        return read_clip(run_dir / "traces", row)
+
     code = fitted(desktop_frames())
     last_first, in_order = LatentStore(read, clips, code, 1), LatentStore(read, clips, code, 9)
     for row in rows[:2]:
@@ -112,8 +113,8 @@ def test_cursor_table_lies_around_the_pointer() -> None:
     table = CursorTable(2)
     drawn = table(torch.tensor([[20.0, 44.0]]))[0].abs().sum(0)
     rows, columns = torch.nonzero(drawn, as_tuple=True)
-    assert (rows.min(), rows.max()) == (4, 6)
-    assert (columns.min(), columns.max()) == (1, 3)
+    assert (int(rows.min()), int(rows.max())) == (4, 6)
+    assert (int(columns.min()), int(columns.max())) == (1, 3)
 
 
 def test_cursor_error_measures_the_shift() -> None:

@@ -1,0 +1,47 @@
+"""Sizes of the simulator's parts. Reading a configuration does not import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RnnConfig:
+    """Sizes of the recurrent network, which reads the coarsest ``components`` of a latent.
+
+    ``span_frames`` is how far back it should look.
+    """
+
+    overview: int = 96
+    entry: int = 192
+    lstm: int = 320
+    exit: int = 256
+    spatial: int = 16
+    components: int = 48
+    look: int = 32
+    cursor: int = 16
+    stem: int = 32
+    map: int = 32
+    keys: int = 24
+    context: int = 48
+    span_frames: int = 96
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiserConfig:
+    """Sizes of the denoiser; ``widths`` are its channels from fine to coarse."""
+
+    widths: tuple[int, ...] = (32, 64)
+    layers: int = 1
+    look: int = 32
+    cursor: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorConfig:
+    """Sizes of the simulator; ``components`` are the channels of a latent."""
+
+    components: int = 96
+    sampler_steps: int = 2
+    rnn: RnnConfig = field(default_factory=RnnConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

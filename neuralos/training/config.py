@@ -1,0 +1,69 @@
+"""Numbers of the training's parts. Reading a configuration does not import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SETTINGS = ("lr", "weight_decay", "beta1", "beta2", "eps", "max_grad_norm")
+"""What can be changed while training."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerConfig:
+    """AdamW's numbers; ``lr`` is reached after ``warmup_steps`` and then holds.
+
+    The averaged weights forget with ``ema_decay`` per step, faster at the start.
+    """
+
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    max_grad_norm: float = 1.0
+    warmup_steps: int = 40
+    ema_decay: float = 0.995
+
+    def settings(self) -> dict[str, float]:
+        """Return the numbers that can be changed while training."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveConfig:
+    """Weights of the three parts; ``drawn_frames`` is how many frames a step denoises.
+
+    ``feedback_noise`` is the largest standard deviation of the noise on the latents fed
+    back, on half of the lanes; ``still_weight`` is the weight of cells that are not drawn.
+    """
+
+    fate: float = 1.0
+    draft: float = 1.0
+    diffusion: float = 1.0
+    drawn_frames: int = 10
+    feedback_noise: float = 0.15
+    still_weight: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How training begins and what it keeps.
+
+    ``first_clips`` must be adopted before the first step; the patch code is fitted on
+    ``fit_clips`` of those; the latents of ``cached_clips`` are kept.
+    """
+
+    seed: int = 0
+    first_clips: int = 24
+    fit_clips: int = 120
+    cached_clips: int = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """The rollout: ``warm_frames`` known frames, then ``frames`` generated ones."""
+
+    warm_frames: int = 16
+    frames: int = 64
+    columns: int = 12
+    seed: int = 9001
