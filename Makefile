@@ -26,7 +26,7 @@ live: $(INSTALLED)
 	$(BIN)/neuralos live --run $(RUN) --headless-for 3m
 
 test: $(INSTALLED) system-packages
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 system-packages: $(INSTALLED)
 	@$(BIN)/python tests/system_packages.py
@@ -36,7 +36,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy data_collection interactive neuralos experiments
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -7,8 +7,11 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(
-        include=[f"{name}{tail}" for name in ("neuralos", "interactive", "data_collection",
-                 "experiments") for tail in ("", ".*")]
+        include=[
+            f"{name}{tail}"
+            for name in ("neuralos", "interactive", "data_collection", "experiments")
+            for tail in ("", ".*")
+        ]
     ),
     package_data={"": ["py.typed"], "interactive": ["dashboard/*"]},
     install_requires=[

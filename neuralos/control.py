@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from data_collection.store import read_clip
 from data_collection.trace import ClipRow
@@ -18,7 +16,8 @@ from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected
 from interactive.trainer import DataRow, EvaluationResult, Plan, StepRecord
 from neuralos.build import build_trainer, make_deterministic
-from neuralos.data.mixture import SOURCES, Mixture, nearest_source
+from neuralos.data.mixture import SOURCES, nearest_source
+from neuralos.fingerprint import fingerprint
 from neuralos.rollout import Recording, write_strip
 from neuralos.run_config import NeuralosConfig, read_config
 from neuralos.training.config import SETTINGS
@@ -104,14 +103,7 @@ class SteeredTrainer:
 
     def fingerprint(self) -> Mapping[str, str]:
         """Return what bit-equality depends on."""
-        return {
-            "machine": platform.machine(),
-            "cpu": torch.backends.cpu.get_cpu_capability(),
-            "torch": f"{torch.__version__} {torch.version.git_version}",
-            "numpy": np.__version__,
-            "threads": str(torch.get_num_threads()),
-            "deterministic": str(torch.are_deterministic_algorithms_enabled()),
-        }
+        return fingerprint()
 
     def digest(self) -> str:
         """Return the digest of the parameters."""
@@ -148,11 +140,14 @@ class SteeredTrainer:
         weights = {**present.weights, **(command.weights or {})}
         if not any(weights.values()):
             return Rejected(Reason.OUT_OF_BOUNDS, "at least one source needs a weight above 0")
+        most = max(1, self._config.lanes.lanes - 1)
+        if command.fresh_rows is not None and command.fresh_rows > most:
+            return Rejected(Reason.OUT_OF_BOUNDS, f"fresh_rows is at most {most}: lanes less one")
         wanted = replace(
             present,
             weights=weights,
             half_life_clips={**present.half_life_clips, **(command.half_life_clips or {})},
-            fresh_rows=self._fresh_rows(command, present),
+            fresh_rows=present.fresh_rows if command.fresh_rows is None else command.fresh_rows,
             live_intake=present.live_intake if command.live_intake is None else command.live_intake,
         )
         new = wanted.to_json()
@@ -166,11 +161,6 @@ class SteeredTrainer:
             },
             apply=lambda: setattr(self._trainer, "mixture", wanted),
         )
-
-    def _fresh_rows(self, command: UpdateMixture, present: Mixture) -> int:
-        """Return at most as many fresh rows as there are lanes, less one for the mixture."""
-        wanted = present.fresh_rows if command.fresh_rows is None else command.fresh_rows
-        return min(wanted, max(1, self._config.lanes.lanes - 1))
 
 
 def create_trainer(config_path: Path, run_dir: Path) -> SteeredTrainer:

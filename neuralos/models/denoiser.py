@@ -12,6 +12,9 @@ from neuralos.models.config import DenoiserConfig
 from neuralos.models.cursor import CursorTable
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 
+_GAIN = 4.0
+"""The layer that starts at zero gets to the size of a correction in larger steps."""
+
 
 class Denoiser(nn.Module):
     """Predicts the clean latent as a draft plus a correction (x-prediction)."""
@@ -48,7 +51,7 @@ class Denoiser(nn.Module):
         table = self.table(hint.position)
         inputs = torch.cat((look, hint.context, table), 1)
         features = self.unet(inputs, timestep_N * 1000).sample
-        correction: Tensor = self.out(torch.cat((features, table), 1))
+        correction: Tensor = _GAIN * self.out(torch.cat((features, table), 1))
         return hint.draft + correction
 
 

@@ -13,6 +13,9 @@ _SHAPES = 2
 _BENEATH = 1
 """A look depends linearly on this many of the coarsest components beneath it: brightness."""
 
+_GAIN = 4.0
+"""Latents reach several units: the layer that starts at zero gets there in larger steps."""
+
 
 class Draft(nn.Module):
     """Draws what the context says onto the memory, and the cursor on top."""
@@ -38,7 +41,7 @@ class Draft(nn.Module):
             tracked_NR: the LSTM's output, which knows the cursor's shape.
             position_N2: where the cursor is, in pixels.
         """
-        scene = memory_NCHW + self.scene(context_NXHW)
+        scene = memory_NCHW + _GAIN * self.scene(context_NXHW)
         blocks, cells = self.table.blocks(position_N2)
         looks = blocks.view(*blocks.shape[:2], _SHAPES, -1)
         shape = self.shape(tracked_NR).softmax(1)

@@ -11,6 +11,9 @@ from neuralos.models.config import RnnConfig
 from neuralos.models.cursor import CursorTable, cursor_cell
 from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
 
+_SILU_GAIN = 1.68
+"""Restores the mean square that SiLU takes from a normal input."""
+
 _GLANCE_CHANNELS = 8
 """What each cell tells of itself to the LSTM, which sees all cells."""
 
@@ -37,11 +40,20 @@ class Recurrent(nn.Module):
         self.overview = nn.Linear(_GLANCE_CHANNELS * GRID_HEIGHT * GRID_WIDTH, c.overview)
         self.entry = nn.Linear(2 * c.stem + c.overview + ACTION_SIZE + _WAVES + c.keys, c.entry)
         self.lstm = nn.LSTM(c.entry, c.lstm, batch_first=True)
+        self.level = nn.LayerNorm(c.lstm)
         self.exit = nn.Linear(c.entry + c.lstm, c.exit)
         self.to_map = nn.Linear(c.exit, c.map * GRID_HEIGHT * GRID_WIDTH)
         self.spatial_in = nn.Conv2d(c.stem + c.map, 2 * c.spatial, 3, padding=1)
         self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 1)
+        self._initialise_weights()
         self._initialise_memory()
+
+    def _initialise_weights(self) -> None:
+        """Let every layer pass on what it gets at the same strength, in spite of SiLU."""
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                fan_in = layer.weight[0].numel()
+                nn.init.normal_(layer.weight, std=_SILU_GAIN / fan_in**0.5)
 
     def _initialise_memory(self) -> None:
         """Chrono initialisation (arXiv 1804.11188), as many units for each octave of time."""
@@ -85,7 +97,7 @@ class Recurrent(nn.Module):
         hidden, cell, spatial = carry
         entering = F.silu(self.entry(numbers)).view(batch, frames, -1)
         leaving, (hidden, cell) = self.lstm(entering, (hidden[None], cell[None]))
-        tracked = F.silu(self.exit(torch.cat((entering, leaving), 2).flatten(0, 1)))
+        tracked = F.silu(self.exit(torch.cat((entering, self.level(leaving)), 2).flatten(0, 1)))
         wide = F.silu(self.to_map(tracked).view(-1, self.config.map, GRID_HEIGHT, GRID_WIDTH))
         maps, spatial = self._track_cells(torch.cat((stem, wide), 1), spatial, frames)
         context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))

@@ -55,7 +55,7 @@ def test_nothing_is_lost_or_doubled_when_a_process_is_killed(victim: str, tmp_pa
     run = tmp_path / "run"
     live = ["live", "--headless", "--seed", "3", "--run", run, "--json", *MICRO]
     with running(*live, "--for", "10m") as loop:
-        until(lambda: run.is_dir() and len(steps(run)) >= 12, "a dozen steps")
+        until(lambda: (run / "run.json").exists() and len(steps(run)) >= 12, "a dozen steps")
         until(lambda: live_clips(run) >= 3, "three live clips")
         send(run, "update_optimizer", "lr=0.0005", "--reason", "before the crash")
         done = neuralos("ctl", "send", run, "note", 'text="on its way"', "--wait", "0", "--json")

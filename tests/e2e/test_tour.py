@@ -54,7 +54,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     first = [LONG if word == "120s" else word for word in lines[0][1:]]
     answers: list[tuple[list[str], Done]] = []
     with running(*first, *MICRO, "--json") as live:
-        until(lambda: run.is_dir() and len(steps(run)) >= 10, "ten steps")
+        until(lambda: (run / "run.json").exists() and len(steps(run)) >= 10, "ten steps")
         later = iter(lines[1:])
         for line in later:
             if line[2] == "ledger":

@@ -182,7 +182,9 @@ def test_what_a_person_does_in_the_window_becomes_training_data(tmp_path: Path) 
     with display() as name:
         live = ["live", "--seed", "1", "--run", run, "--json", *MICRO]
         with running(*live, env={"DISPLAY": name}) as loop:
-            pid = until(lambda: run.is_dir() and status(run)["pids"]["window"], "the window")
+            pid = until(
+                lambda: (run / "run.json").exists() and status(run)["pids"]["window"], "the window"
+            )
             hand = Hand.on(name, pid)
             until(lambda: len(steps(run)) >= 3, "the training")
             pressed = use_the_desktop(hand)
@@ -198,7 +200,7 @@ def test_what_a_person_does_in_the_window_becomes_training_data(tmp_path: Path) 
 def test_a_window_elsewhere_feeds_a_training_started_separately(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with display() as name, running("train", "--run", run, "--json", *MICRO) as training:
-        until(lambda: run.is_dir() and len(steps(run)) >= 3, "the training")
+        until(lambda: (run / "run.json").exists() and len(steps(run)) >= 3, "the training")
         url = status(run)["url"]
         record = ["record", "--server", url, "--token-file", run / "tokens.json"]
         record += ["--spool", tmp_path / "spool", "--json"]
