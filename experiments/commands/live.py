@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from experiments.commands.loop_options import loop_options
 from experiments.config import config_options, load_config
 from experiments.console import emit, json_option, note
 from experiments.durations import Duration
@@ -15,7 +16,6 @@ from experiments.live import LoopOptions, run_loop
 
 @click.command()
 @click.option("--headless", is_flag=True, help="No window: a scripted user in its place.")
-@click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
 @click.option(
     "--headless-for",
     type=Duration(),
@@ -29,15 +29,7 @@ from experiments.live import LoopOptions, run_loop
     show_default=True,
     help="Run folder; one that exists is continued.",
 )
-@click.option(
-    "--wandb",
-    "wandb_mode",
-    type=click.Choice(["auto", "disabled", "offline", "online"]),
-    default="auto",
-    show_default=True,
-    help="Mirror to Weights & Biases; auto is online with a login, offline without.",
-)
-@click.option("--port", type=int, default=0, help="Port of the page; a free one by default.")
+@loop_options
 @config_options
 @json_option
 def live(

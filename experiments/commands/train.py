@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from experiments.commands.loop_options import loop_options
 from experiments.config import load_config, set_option
 from experiments.console import emit, json_option, note
-from experiments.durations import Duration
 from experiments.live import LoopOptions, run_loop
 from experiments.summary import newest_checkpoint
 
@@ -22,17 +22,8 @@ from experiments.summary import newest_checkpoint
     show_default=True,
     help="Run folder; one that exists is continued.",
 )
-@click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
 @click.option("--seed", type=int, default=None, help="Seed of the run and its base data.")
-@click.option(
-    "--wandb",
-    "wandb_mode",
-    type=click.Choice(["auto", "disabled", "offline", "online"]),
-    default="auto",
-    show_default=True,
-    help="Mirror to Weights & Biases.",
-)
-@click.option("--port", type=int, default=0, help="Port of the server; a free one by default.")
+@loop_options
 @set_option
 @json_option
 def train(

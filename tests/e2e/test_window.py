@@ -15,8 +15,9 @@ import pytest
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, Event, PointerMoved
 from data_collection.store import TraceStore, read_clip
-from data_collection.trace import Clip
+from data_collection.trace import Clip, ClipRow
 from experiments.sources import BASE
+from experiments.summary import newest_checkpoint, read_rows
 from interactive.run_folder import RunFolder
 from tests.e2e.harness import MICRO, running, status, steps, until
 
@@ -78,7 +79,13 @@ class Hand:
             xdotool(self.display, "click", str(button))
 
     def key(self, name: str) -> None:
-        xdotool(self.display, "key", "--window", self.window, name)
+        xdotool(self.display, "key", name)
+
+    def host_key(self, name: str) -> None:
+        """Press a function key together with Right Ctrl."""
+        xdotool(self.display, "keydown", RIGHT_CTRL_KEYCODE)
+        xdotool(self.display, "key", name)
+        xdotool(self.display, "keyup", RIGHT_CTRL_KEYCODE)
 
 
 def xdotool(display: str, *words: str) -> str:
@@ -88,6 +95,7 @@ def xdotool(display: str, *words: str) -> str:
     return done.stdout.strip()
 
 
+RIGHT_CTRL_KEYCODE = "105"
 WALLPAPER = (300, 340)
 """A place without icon or window, where a right click opens the menu."""
 
@@ -127,14 +135,16 @@ def use_the_desktop(hand: Hand) -> list[tuple[int, int]]:
 
 
 def live_trace(run: Path) -> list[Clip]:
-    """Return the clips that the window gave, in order; no server may run."""
+    """Return the clips of the window's first trace, in order; no server may run."""
     root = RunFolder(run).traces
     store = TraceStore.open(root)
     try:
         rows = store.index.rows_after(0, store.index.last_commit)
     finally:
         store.close()
-    return [read_clip(root, row) for row in rows if row.source != BASE]
+    real = [row for row in rows if row.source != BASE and row.frame_source == "real"]
+    first = real[0].trace_id
+    return [read_clip(root, row) for row in real if row.trace_id == first]
 
 
 def check_trace(run: Path, pressed: list[tuple[int, int]]) -> None:
@@ -189,11 +199,32 @@ def test_what_a_person_does_in_the_window_becomes_training_data(tmp_path: Path) 
             until(lambda: len(steps(run)) >= 3, "the training")
             pressed = use_the_desktop(hand)
             wait_until_used(run)
+            until(lambda: newest_checkpoint(run), "a checkpoint")
+            hand.host_key("F6")
+            until(lambda: simulated(run), "a clip of the simulator")
             done = loop.end()
     assert done.status == 130, done.stderr
     assert done.json["clips"]["quarantined"] == 0
     check_trace(run, pressed)
     check_used(run)
+    check_simulated(run)
+
+
+def simulated(run: Path) -> list[ClipRow]:
+    """Return the clips whose frames the simulator drew, as far as the trainer knows them."""
+    rows = read_rows(RunFolder(run).data)
+    return [row for row in rows if row.frame_source == "simulator"]
+
+
+def check_simulated(run: Path) -> None:
+    """Frames of the simulator are recorded as such, and nothing learns from them."""
+    used = {commit for step in steps(run) for commit in step.commits}
+    rows = simulated(run)
+    assert {row.weight for row in rows} == {0}
+    assert used.isdisjoint(row.commit for row in rows)
+    clip = read_clip(RunFolder(run).traces, rows[0])
+    assert clip.frames.shape[1:] == (384, 512, 3)
+    assert clip.frames.std() > 10, "the simulator shows more than one colour"
 
 
 @needs
