@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,14 @@ class LatentStore:
         while len(self._cache) > self._cached_clips:
             self._cache.popitem(last=False)
         return encoded
+
+    def forget(self, commits: Iterable[int]) -> None:
+        """Drop clips whose first action may be another now; they are read again when needed.
+
+        What is kept never differs from what a restart would read.
+        """
+        for commit in commits:
+            self._cache.pop(commit, None)
 
     def _load(self, row: ClipRow) -> EncodedClip:
         clip = self._read(row)

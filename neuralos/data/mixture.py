@@ -54,8 +54,6 @@ class Mixture:
 def clip_chances(rows: Sequence[ClipRow], mixture: Mixture) -> npt.NDArray[np.float64]:
     """Return each clip's chance to be drawn; all zero if every present source weighs 0.
 
-    A clip counts by the square of its weight: still seconds outnumber eventful ones.
-
     Args:
         rows: the clips to learn from, by commit number.
         mixture: the mixture in force.
@@ -67,7 +65,7 @@ def clip_chances(rows: Sequence[ClipRow], mixture: Mixture) -> npt.NDArray[np.fl
         later[row.source] -= 1
         half_life = mixture.half_life_clips.get(row.source)
         recency = 2.0 ** (-later[row.source] / half_life) if half_life else 1.0
-        chances[index] = row.weight**2 * max(_FLOOR, recency)
+        chances[index] = row.weight * max(_FLOOR, recency)
         totals[row.source] += chances[index]
     for index, row in enumerate(rows):
         chances[index] *= mixture.weights.get(row.source, 0.0) / totals[row.source]

@@ -35,10 +35,16 @@ class AdoptedClips:
         self._traces: dict[str, dict[int, ClipRow]] = {}
         self._runs: dict[str, list[Run]] = {}
 
-    def adopt(self, mark: int, rows: Iterable[ClipRow]) -> None:
-        """Take rows up to ``mark``; a row that no longer is a target leaves the data."""
+    def adopt(self, mark: int, rows: Iterable[ClipRow]) -> list[int]:
+        """Take rows up to ``mark``; a row that no longer is a target leaves the data.
+
+        Returns:
+            The commits of clips that were here and now have other clips before them.
+        """
+        disturbed: list[int] = []
         for row in rows:
             clips = self._traces.setdefault(row.trace_id, {})
+            disturbed += [clip.commit for seq, clip in clips.items() if seq > row.seq]
             if is_target(row):
                 self._rows[row.commit] = row
                 clips[row.seq] = row
@@ -47,6 +53,7 @@ class AdoptedClips:
                 clips.pop(row.seq, None)
             self._runs.pop(row.trace_id, None)
         self.mark = max(self.mark, mark)
+        return disturbed
 
     def targets(self) -> Sequence[ClipRow]:
         """Return the clips to learn from, by commit number."""

@@ -53,13 +53,13 @@ def segment_loss(
         previous_BTCHW + noise, memory_BTCHW + noise, batch.action_BUA, batch.keys_BTK, state
     )
     valid_N = batch.valid_BT.flatten()
+    drawn_NHW = _drawing_weights(fate_NHW == DRAW, batch.valid_BT)
     clean = clean_BTCHW.flatten(0, 1)
     importance = simulator.code.importance()
     parts = {
         "fate": _fate_loss(seen, fate_NHW, valid_N),
-        "draft": _draft_loss(seen.hint.draft, clean, fate_NHW == DRAW, valid_N, importance),
+        "draft": _draft_loss(seen.hint.draft, clean, drawn_NHW, importance),
     }
-    drawn_NHW = (fate_NHW == DRAW).float()
     chosen = _choose_frames(drawn_NHW.sum((1, 2)), valid_N, config.drawn_frames, generator)
     parts["diffusion"] = diffusion_loss(
         simulator.denoiser,
@@ -115,13 +115,21 @@ def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor) -> Tensor:
     return (loss * weight).sum() / frames / _FATE_CELLS
 
 
-def _draft_loss(
-    draft: Tensor, clean: Tensor, drawn_NHW: Tensor, valid_N: Tensor, importance_C: Tensor
-) -> Tensor:
-    """The error on the cells that are drawn; the draft leaves the others alone anyway."""
-    cells = drawn_NHW & valid_N.view(-1, 1, 1)
+def _drawing_weights(drawn_NHW: Tensor, valid_BT: Tensor) -> Tensor:
+    """Return the weight of each cell that is drawn: those of one place in a segment share 1.
+
+    Else a window being dragged, drawn anew in every frame, would outweigh all that opens.
+    """
+    drawn_BTHW = drawn_NHW.view(*valid_BT.shape, *drawn_NHW.shape[1:]) * valid_BT[..., None, None]
+    return (drawn_BTHW / drawn_BTHW.sum(1, keepdim=True).clamp_min(1)).flatten(0, 1)
+
+
+def _draft_loss(draft: Tensor, clean: Tensor, weight_NHW: Tensor, importance_C: Tensor) -> Tensor:
+    """Return the error on the cells that are drawn; the draft leaves the others alone anyway."""
+    cells = weight_NHW > 0
     found, wanted = (latent.permute(0, 2, 3, 1)[cells] for latent in (draft, clean))
-    return cell_error(found, wanted, importance_C).sum() / (len(found) + 1)
+    weight = weight_NHW[cells]
+    return (cell_error(found, wanted, importance_C) * weight).sum() / (weight.sum() + 1)
 
 
 def _choose_frames(

@@ -91,7 +91,7 @@ class Trainer:
 
     def adopt(self, mark: int, rows: Iterable[ClipRow]) -> None:
         """Take rows up to ``mark``; the first that suffice also settle the patch code."""
-        self._clips.adopt(mark, rows)
+        self._store.forget(self._clips.adopt(mark, rows))
         self._sampler.refresh()
         if not self._has_code() and len(self._clips) >= self.config.first_clips:
             self._fit_code()

@@ -1,24 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from data_collection.events import Button, ButtonChanged
 from data_collection.store import read_clip
-from data_collection.trace import ClipRow
+from data_collection.trace import Clip, ClipRow
 from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected
 from interactive.trainer import DataRow, Plan, StepRecord
 from neuralos.build import build_simulator
 from neuralos.control import SteeredTrainer, create_trainer
 from neuralos.data.encode import reduce_frames
-from neuralos.data.latents import LatentStore
+from neuralos.data.latents import EncodedClip, LatentStore
 from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import Segment
 from neuralos.data.segments import assemble
 from neuralos.keyed import torch_generator
+from neuralos.models.patch_code import PatchCode
 from neuralos.run_config import read_config
 from neuralos.training.config import OptimizerConfig
 from neuralos.training.objective import segment_loss
@@ -147,7 +152,7 @@ def test_optimizer_plan_reports_and_applies(micro_config: Path, recorded: Record
 def test_mixture_plan_names_the_steps_it_spans(micro_config: Path, recorded: Recorded) -> None:
     trainer = start(micro_config, recorded)
     trainer.train_step()
-    plan = trainer.plan(UpdateMixture(weights={"base": 0.0}, fresh_rows=9))
+    plan = trainer.plan(UpdateMixture(weights={"base": 0.0}, fresh_rows=1))
     assert isinstance(plan, Plan)
     assert plan.effective["weights"] == {"base": 0.0, "live": 1.0}
     assert plan.effective["fresh_rows"] == 1
@@ -195,3 +200,45 @@ def test_foreign_checkpoint_names_the_tensor(
     with pytest.raises(ValueError, match=expected):
         trainer.load(folder)
     assert trainer.digest() == before
+
+
+def test_more_fresh_rows_than_lanes_are_refused(micro_config: Path, recorded: Recorded) -> None:
+    trainer = start(micro_config, recorded)
+    refused = trainer.plan(UpdateMixture(fresh_rows=9))
+    assert isinstance(refused, Rejected)
+    assert refused.code is Reason.OUT_OF_BOUNDS
+
+
+def test_a_clip_that_comes_late_changes_what_is_kept_of_the_next(recorded: Recorded) -> None:
+    """A run that goes on and one that is restarted read the same first action."""
+    run_dir, rows = recorded
+    read = read_from(run_dir / "traces")
+    changed = 0
+    for first, late, last in (rows[0:3], rows[3:6], rows[6:9]):
+        clips, whole = AdoptedClips(), AdoptedClips()
+        store = LatentStore(read, clips, PatchCode(4), cached_clips=9)
+        store.forget(clips.adopt(last.commit, [first, last]))
+        alone = store.get(last)
+        store.forget(clips.adopt(last.commit + 1, [late]))
+        whole.adopt(last.commit + 1, [first, late, last])
+        restarted = LatentStore(read, whole, PatchCode(4), cached_clips=9).get(last)
+        changed += not same(alone, restarted)
+        assert same(store.get(last), restarted)
+    assert changed, "in some trace the late clip tells what is held when the next begins"
+
+
+def read_from(traces: Path) -> Callable[[ClipRow], Clip]:
+    """Return a reader that leaves a button held at the end of every second clip."""
+
+    def read(row: ClipRow) -> Clip:
+        clip = read_clip(traces, row)
+        if row.seq != 1:
+            return clip
+        held = ButtonChanged(Button.LEFT, True, 9, 9)
+        return replace(clip, events=(*clip.events[:-1], (*clip.events[-1], held)))
+
+    return read
+
+
+def same(one: EncodedClip, other: EncodedClip) -> bool:
+    return np.array_equal(one.actions, other.actions) and np.array_equal(one.keys, other.keys)
