@@ -15,6 +15,25 @@ from data_collection.events import (
 )
 
 BUTTONS = (Button.LEFT, Button.MIDDLE, Button.RIGHT)
+SUCCESSION_PERIODS = 6
+SUCCESSION_PX = 8
+"""Left presses within so many periods and pixels of the one before count together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A left press: where, how many periods ago, and the how-manieth in quick succession."""
+
+    x_px: int
+    y_px: int
+    periods_ago: int
+    count: int
+
+    def then(self, x_px: int, y_px: int) -> Press:
+        """Return the press that follows this one now."""
+        soon = self.periods_ago <= SUCCESSION_PERIODS
+        near = max(abs(x_px - self.x_px), abs(y_px - self.y_px)) <= SUCCESSION_PX
+        return Press(x_px, y_px, 0, self.count + 1 if soon and near else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +42,9 @@ class Action:
 
     ``held`` are the buttons down at the end of the period, ``clicked`` those that
     went down within it (both in the order left, middle, right); ``keys`` are the
-    SDL scancodes held at the end or pressed within it.
+    SDL scancodes held at the end or pressed within it. ``clicks`` counts left presses in
+    quick succession as window systems do: 2 in the period in which a double click falls,
+    0 where nothing was pressed.
     """
 
     x_px: int = 0
@@ -33,6 +54,8 @@ class Action:
     wheel_dy: int = 0
     keys: frozenset[int] = frozenset()
     keys_held: frozenset[int] = frozenset()
+    clicks: int = 0
+    last_press: Press | None = None
 
 
 def fold(events: Iterable[Event], previous: Action) -> Action:
@@ -43,6 +66,10 @@ def fold(events: Iterable[Event], previous: Action) -> Action:
     wheel_dy = 0
     keys_held = set(previous.keys_held)
     pressed: set[int] = set()
+    clicks = 0
+    press = previous.last_press
+    if press is not None:
+        press = replace(press, periods_ago=press.periods_ago + 1)
     for event in events:
         if isinstance(event, PointerMoved):
             x_px, y_px = event.x_px, event.y_px
@@ -51,6 +78,9 @@ def fold(events: Iterable[Event], previous: Action) -> Action:
             index = BUTTONS.index(event.button)
             held[index] = event.down
             clicked[index] |= event.down
+            if event.down and event.button is Button.LEFT:
+                press = press.then(x_px, y_px) if press else Press(x_px, y_px, 0, 1)
+                clicks = press.count
         elif isinstance(event, WheelTurned):
             wheel_dy += event.dy
         elif isinstance(event, KeyChanged):
@@ -68,4 +98,6 @@ def fold(events: Iterable[Event], previous: Action) -> Action:
         wheel_dy=wheel_dy,
         keys=frozenset(keys_held | pressed),
         keys_held=frozenset(keys_held),
+        clicks=clicks,
+        last_press=press,
     )

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from data_collection.action import Action
 from neuralos.shapes import HEIGHT_PX, REDUCTION, WIDTH_PX
 
-ACTION_SIZE = 9
+ACTION_SIZE = 10
 """x and y in simulated pixels, three buttons held, three clicked, wheel notches."""
 
 KEY_SLOTS = 8
@@ -53,7 +53,7 @@ def encode_action(action: Action) -> Floats:
     """Return the numbers of an action, (A,)."""
     wheel = max(-_WHEEL_MOST, min(_WHEEL_MOST, action.wheel_dy))
     numbers = (action.x_px / REDUCTION, action.y_px / REDUCTION, *action.held, *action.clicked)
-    return np.array((*numbers, wheel), dtype=np.float32)
+    return np.array((*numbers, wheel, action.clicks == 2), dtype=np.float32)
 
 
 def encode_keys(action: Action, previous: Action) -> Keys:

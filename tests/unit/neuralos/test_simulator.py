@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_collection.action import Action
+from data_collection.action import Action, fold
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, PointerMoved
 from data_collection.store import read_clip
@@ -130,7 +130,7 @@ def test_cursor_error_measures_the_shift() -> None:
 
 
 def test_button_events_reach_the_action() -> None:
-    from data_collection.action import fold
-
     action = fold([ButtonChanged(Button.RIGHT, True, 40, 80)], Action())
-    assert encode_action(action).tolist() == [10, 20, 0, 0, 1, 0, 0, 1, 0]
+    assert encode_action(action).tolist() == [10, 20, 0, 0, 1, 0, 0, 1, 0, 0]
+    twice = [ButtonChanged(Button.LEFT, down, 40, 80) for down in (True, False, True)]
+    assert encode_action(fold(twice, Action())).tolist() == [10, 20, 1, 0, 0, 1, 0, 0, 0, 1]
