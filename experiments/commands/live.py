@@ -68,8 +68,12 @@ def live(
 
 
 def _in_words(values: dict[str, Any]) -> str:
-    return (
-        f"{values['steps']} steps, loss {values['loss']}, clips {values['clips']}\n"
-        f"run folder: {values['run']}\nnewest rollout (real above, simulated below): "
-        f"{values['rollout_png'] or 'none yet'}"
-    )
+    loss, clips = values["loss"], values["clips"]
+    lines = [
+        f"{values['steps']} steps, loss {loss['first']} -> {loss['last']}; "
+        f"{clips['acknowledged']} clips acknowledged, {clips['used']} learned from",
+        f"newest rollout, real above and simulated below: {values['rollout_png'] or 'none yet'}",
+        f"page of this run: neuralos serve {values['run']}",
+        f"to continue it:   neuralos live --run {values['run']}",
+    ]
+    return "\n".join(lines)

@@ -11,4 +11,4 @@ class LaneConfig:
 
     lanes: int = 4
     frames: int = 16
-    segments: int = 4
+    segments: int = 3

@@ -9,7 +9,7 @@ from data_collection.action import Action
 from neuralos.shapes import HEIGHT_PX, REDUCTION, WIDTH_PX
 
 ACTION_SIZE = 10
-"""x and y in simulated pixels, three buttons held, three clicked, wheel notches."""
+"""x and y in simulated pixels, three buttons held, three clicked, wheel notches, double click."""
 
 KEY_SLOTS = 8
 """The first half are keys pressed in this frame, the second half keys held on."""
