@@ -15,7 +15,7 @@ from data_collection.store import EncodedClip, TraceStore
 from data_collection.users import make_user
 from experiments.sources import BASE
 
-USERS = ("task", "task", "explorer")
+USERS = ("opener", "opener", "task", "explorer")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from data_collection.users.explorer import Explorer
 from data_collection.users.task import TaskUser
 from data_collection.users.user import User
 
-USERS: dict[str, Callable[[], User]] = {"explorer": Explorer, "task": TaskUser}
+OPENING = ("open_home", "open_trash", "close_window")
+
+USERS: dict[str, Callable[[], User]] = {
+    "explorer": Explorer,
+    "task": TaskUser,
+    "opener": lambda: TaskUser(OPENING),
+}
+"""``opener`` does only what opens and closes windows, the transitions that are rare elsewhere."""
 
 
 class UnknownUser(ValueError):

@@ -42,6 +42,6 @@ class SimulatorConfig:
     """Sizes of the simulator; ``components`` are the channels of a latent."""
 
     components: int = 96
-    sampler_steps: int = 2
+    sampler_steps: int = 1
     rnn: RnnConfig = field(default_factory=RnnConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
