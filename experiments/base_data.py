@@ -22,8 +22,8 @@ USERS = ("opener", "opener", "task", "explorer")
 class BaseConfig:
     """How much base data a run starts with: ``traces`` of ``clips`` seconds each."""
 
-    traces: int = 12
-    clips: int = 20
+    traces: int = 24
+    clips: int = 10
 
 
 def missing_traces(store: TraceStore, config: BaseConfig, seed: int) -> list[int]:
