@@ -134,7 +134,7 @@ class LoopTelemetry:
     def _ask(self) -> None:
         while not self._ended.wait(STATUS_PERIOD_S):
             try:
-                status = self._client.get("/api/status", timeout=2.0)
+                status = self._client.get("/api/progress", timeout=2.0)
                 said = status.json() if status.is_success else {}
             except (httpx.HTTPError, ValueError):
                 said = {"state": "no server"}

@@ -136,6 +136,12 @@ def _add_reads(router: APIRouter, service: RunService, auth: Auth) -> None:
         """Say how the run stands."""
         return answer(service.status())
 
+    @router.get("/progress", dependencies=[Depends(auth.authorise(Role.COLLECTOR))])
+    async def progress() -> Response:
+        """Say how far the training is: what a window that feeds it may show."""
+        status = service.status()
+        return answer({key: status[key] for key in ("state", "branch", "step")})
+
     @router.get("/ledger", dependencies=[viewer])
     async def ledger(
         after: Before = -1,

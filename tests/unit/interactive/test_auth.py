@@ -64,6 +64,15 @@ def test_strangers_get_nothing(run: ServedRun, header: dict[str, str]) -> None:
     assert client.get("/").status_code == 200  # the page holds no data
 
 
+def test_a_collector_sees_the_progress_and_nothing_else(run: ServedRun) -> None:
+    client = run.client(Role.COLLECTOR)
+    shown = client.get("/api/progress")
+    assert shown.status_code == 200
+    assert set(shown.json()) == {"state", "branch", "step"}
+    assert client.get("/api/status").status_code == 403
+    assert run.client(None).get("/api/progress").status_code == 401
+
+
 def test_only_the_collector_and_the_admin_may_send_clips(run: ServedRun) -> None:
     router = APIRouter()
 
