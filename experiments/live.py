@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from experiments.config import HarnessConfig, open_or_create
 from experiments.console import Status
 from experiments.doctor import has_display, has_wandb_login
-from experiments.loop import Loop, Parts, prepare_base
+from experiments.loop import Loop, Parts, prepare_base, refuse_if_running
 from experiments.server import free_port
 from experiments.summary import summarise
 from interactive.client import RunClient, ServerUnreachable
@@ -68,6 +68,7 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
     """
     options = _with_display(options, say)
     folder = open_or_create(options.run, config, say)
+    refuse_if_running(folder)
     create_tokens(folder)
     parts = Parts(
         port=free_port(options.host, options.port, folder.read_server()),

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data_collection.clock import SystemClock
-from data_collection.store import TraceStore
+from data_collection.lock import StoreLock
+from data_collection.store import LOCK_FILE, TraceStore
 from experiments import children
 from experiments.base_data import BaseConfig, make_base, missing_traces
 from experiments.children import Child
@@ -112,6 +113,16 @@ class Loop:
             if child is not None:
                 child.ask_to_end()
                 child.wait(timeout_s)
+
+
+def refuse_if_running(folder: RunFolder) -> None:
+    """Make sure that no loop of this run is running, before anything is started.
+
+    Raises:
+        StoreLocked: a server of this run is running.
+    """
+    folder.traces.mkdir(parents=True, exist_ok=True)
+    StoreLock.acquire(folder.traces / LOCK_FILE).release()
 
 
 def prepare_base(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data_collection.lock import StoreLock
 from tests.e2e.harness import Done, neuralos
 
 
@@ -77,6 +78,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     blocked.write_text("in the way")
     done = neuralos("live", "--headless", "--run", blocked / "run", "--json")
     refused(done, 4, "cannot be written")
+
+
+def test_a_run_that_is_running_is_not_started_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "traces").mkdir()
+    lock = StoreLock.acquire(run / "traces" / "store.lock")
+    try:
+        refused(neuralos("live", "--headless", "--run", run, "--json"), 4, "held by process")
+    finally:
+        lock.release()
+    assert not (run / "logs").exists(), "nothing was started"
 
 
 def test_a_missing_display_is_said(tmp_path: Path) -> None:
