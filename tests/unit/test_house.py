@@ -25,7 +25,8 @@ def test_dependencies_run_one_way() -> None:
 
 
 def test_files_stay_under_the_cap() -> None:
-    long = {str(p.relative_to(ROOT)): n for p in FILES if (n := _lines(p)) > MAX_FILE_LINES}
+    files = [*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    long = {str(p.relative_to(ROOT)): n for p in files if (n := _lines(p)) > MAX_FILE_LINES}
     assert long == {}
 
 

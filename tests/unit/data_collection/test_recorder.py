@@ -4,131 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
-from random import Random
 from typing import Any
 
 import pygame
 import pytest
+from recorder_desk import Desk, events_of, fills, kinds
 from window_fakes import (
     HEIGHT_PX,
     WIDTH_PX,
-    FakeClock,
-    FakeDesktop,
-    FakeSimulator,
-    FakeSink,
-    FakeTelemetry,
 )
 
-from data_collection.desktops.desktop import Desktop
-from data_collection.desktops.pair import Desktops
-from data_collection.desktops.process import DesktopDied
 from data_collection.events import Button, ButtonChanged, Event, KeyChanged, Marker, PointerMoved
-from data_collection.hotkeys import KEYS, HostAction
-from data_collection.hud import HudState, Page, Recording
-from data_collection.recorder import Recorder, RecorderConfig
-from data_collection.trace import Clip, Consent, Frame
-from data_collection.window import Window, WindowConfig
-
-_KEY_OF = {action: name for name, action in KEYS.items()}
-
-
-class Desk:
-    """A recorder with everything around it, driven by a script of ticks."""
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.clock = FakeClock()
-        self.real = FakeDesktop()
-        self.simulator: Desktop | None = FakeSimulator()
-        self.sink = FakeSink()
-        self.telemetry = FakeTelemetry()
-        self.shown: list[HudState] = []
-        self.recorder: Recorder
-        show = window.show
-
-        def remember(frame: Frame, hud: HudState) -> None:
-            self.shown.append(hud)
-            show(frame, hud)
-
-        window.show = remember  # type: ignore[method-assign]
-
-    def run(
-        self,
-        ticks: int,
-        script: dict[int, Callable[[], None]] | None = None,
-        user: Any = None,
-        **config: Any,
-    ) -> Recorder:
-        """Run so many ticks; ``script[n]`` is called before tick n (from 0)."""
-        fields = {"consent": Consent.SYNTHETIC, "hold_clips": 0, "seed": 5, **config}
-        desktops = Desktops(self.real, lambda: self.simulator)
-        self.recorder = Recorder(
-            self.window,
-            desktops,
-            self.sink,
-            self.clock,
-            Random(1),
-            RecorderConfig(**fields),
-            self.telemetry,
-            user,
-        )
-        tick = 0
-
-        def until() -> bool:
-            nonlocal tick
-            (script or {}).get(tick, lambda: None)()
-            tick += 1
-            return tick > ticks
-
-        self.recorder.run(until)
-        return self.recorder
-
-    def press(self, action: HostAction) -> Callable[[], None]:
-        return lambda: self.press_now(_KEY_OF[action])
-
-    def press_now(self, name: str) -> None:
-        for key in ("right ctrl", name):
-            code = pygame.key.key_code(key)
-            event = pygame.Event(pygame.KEYDOWN, key=code, scancode=code % 512, mod=0, unicode="")
-            pygame.event.post(event)
-        for key in (name, "right ctrl"):
-            code = pygame.key.key_code(key)
-            event = pygame.Event(pygame.KEYUP, key=code, scancode=code % 512, mod=0, unicode="")
-            pygame.event.post(event)
-
-    def answer(self, name: str) -> Callable[[], None]:
-        def post() -> None:
-            code = pygame.key.key_code(name)
-            for kind in (pygame.KEYDOWN, pygame.KEYUP):
-                pygame.event.post(pygame.Event(kind, key=code, scancode=40, mod=0, unicode=""))
-
-        return post
-
-    def post(self, *events: Event) -> Callable[[], None]:
-        return lambda: self.window.post(events)
-
-
-@pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window = Window(WindowConfig(width_px=WIDTH_PX, height_px=HEIGHT_PX, scale=2))
-    window.open()
-    window.pump(0)
-    yield Desk(window)
-    window.close()
-
-
-def events_of(clips: list[Clip]) -> list[Event]:
-    return [event for clip in clips for group in clip.events for event in group]
-
-
-def fills(clips: list[Clip]) -> list[int]:
-    return [int(frame[0, 0, 0]) for clip in clips for frame in clip.frames]
-
-
-def kinds(clips: list[Clip]) -> list[str]:
-    return [event.kind for event in events_of(clips) if isinstance(event, Marker)]
+from data_collection.hotkeys import HostAction
+from data_collection.hud import Page, Recording
+from data_collection.trace import Consent
 
 
 def test_clips_have_fifteen_frames_and_the_events_that_led_to_each(desk: Desk) -> None:
@@ -321,140 +210,6 @@ def test_a_trace_discarded_whole_leaves_nothing(desk: Desk) -> None:
     (header,) = desk.sink.headers
     assert desk.recorder.tally.traces == [header.trace_id]
     assert len(fills(desk.sink.clips)) == 2
-
-
-def test_switching_hands_the_last_real_frames_to_the_simulator(desk: Desk) -> None:
-    simulator = desk.simulator
-    assert isinstance(simulator, FakeSimulator)
-    script = {n: desk.post(PointerMoved(n, 7)) for n in range(20)}
-    script[20] = desk.press(HostAction.SWITCH)
-    script[30] = desk.press(HostAction.SWITCH)
-    desk.run(40, script)
-    assert [int(frame[0, 0, 0]) for frame in simulator.warm_frames] == list(range(6, 22))
-    assert [action.x_px for action in simulator.warm_actions] == [*range(5, 20), 19]
-    real, simulated, real_again = desk.sink.headers
-    assert (real.frame_source, real_again.frame_source) == ("real", "real")
-    assert (simulated.frame_source, simulated.checkpoint) == ("simulator", "simulator: step 240")
-    assert simulated.desktop == "simulator"
-    assert fills(desk.sink.clips_of(simulated)) == list(range(101, 111))
-    # The real desktop was left as it stood.
-    assert fills(desk.sink.clips_of(real_again)) == list(range(22, 31))
-    assert desk.shown[25].frame_source == "simulator"
-    assert desk.shown[25].label == "simulator: step 240"
-    assert simulator.closed
-    assert not desk.real.closed
-
-
-def test_new_weights_in_the_simulator_are_marked_in_the_trace(desk: Desk) -> None:
-    simulator = desk.simulator
-    assert isinstance(simulator, FakeSimulator)
-
-    def swap() -> None:
-        simulator.label = "simulator: step 250"
-
-    desk.run(20, {4: desk.press(HostAction.SWITCH), 10: swap})
-    markers = [e for e in events_of(desk.sink.clips) if isinstance(e, Marker)]
-    assert [(m.kind, m.note) for m in markers][2:] == [("checkpoint", "simulator: step 250")]
-
-
-def test_without_a_checkpoint_the_switch_says_so_and_nothing_changes(desk: Desk) -> None:
-    desk.simulator = None
-    desk.run(20, {4: desk.press(HostAction.SWITCH)})
-    assert len(desk.sink.headers) == 1
-    assert fills(desk.sink.clips) == list(range(1, 21))
-    assert "no checkpoint yet" in desk.shown[6].message
-
-
-class SlowSimulator(FakeSimulator):
-    """A remote simulator: up when it is told so, and mortal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ready = False
-        self.on_wait: Callable[[], None] | None = None
-
-
-def test_a_simulator_that_starts_slowly_is_switched_to_when_it_is_up(desk: Desk) -> None:
-    simulator = desk.simulator = SlowSimulator()
-
-    def up() -> None:
-        simulator.ready = True
-
-    desk.run(30, {4: desk.press(HostAction.SWITCH), 14: up})
-    assert "starting" in desk.shown[8].message
-    assert desk.shown[16].message == ""
-    real, simulated = desk.sink.headers
-    assert fills(desk.sink.clips_of(real)) == list(range(1, 16))
-    assert simulated.frame_source == "simulator"
-
-
-def test_a_window_can_begin_on_the_simulator(desk: Desk) -> None:
-    simulator = desk.simulator = SlowSimulator()
-
-    def up() -> None:
-        simulator.ready = True
-
-    desk.run(30, {10: up}, start_on="simulator")
-    assert desk.real.ticks == 0
-    assert "starting" in desk.shown[5].message
-    (header,) = desk.sink.headers
-    assert header.frame_source == "simulator"
-    assert len(simulator.warm_frames) == 1
-
-
-def test_beginning_on_a_simulator_that_is_not_there_is_refused(desk: Desk) -> None:
-    desk.simulator = None
-    with pytest.raises(DesktopDied, match="no checkpoint yet"):
-        desk.run(30, start_on="simulator")
-
-
-def test_input_goes_on_while_a_remote_desktop_computes(desk: Desk) -> None:
-    simulator = desk.simulator = SlowSimulator()
-    simulator.ready = True
-    stamps: list[int] = []
-
-    def compute() -> None:
-        desk.window.post([PointerMoved(11, 11)])
-        desk.clock.now_ns += 4_000_000
-        stamps.append(desk.clock.now_ns)
-        assert simulator.on_wait is not None
-        simulator.on_wait()
-        desk.clock.now_ns += 40_000_000
-
-    simulator.at_step = compute
-    desk.run(12, {1: desk.press(HostAction.SWITCH)})
-    clips = desk.sink.clips_of(desk.sink.headers[1])
-    moves = [e.t_mono_ns for e in events_of(clips) if isinstance(e, PointerMoved)]
-    assert moves == stamps[:-1]
-
-
-def test_a_dead_simulator_gives_way_to_the_real_desktop(desk: Desk) -> None:
-    simulator = desk.simulator
-    assert isinstance(simulator, FakeSimulator)
-
-    def die() -> None:
-        if simulator.ticks == 7:
-            raise DesktopDied("simulator: no answer for 20 s")
-
-    simulator.at_step = die
-    desk.run(30, {4: desk.press(HostAction.SWITCH), 13: desk.press(HostAction.SWITCH)})
-    _real, simulated, after = desk.sink.headers[:3]
-    assert fills(desk.sink.clips_of(simulated)) == list(range(101, 107))
-    assert after.frame_source == "real"
-    assert kinds(desk.sink.clips_of(after)) == ["resume"]
-    assert any("no answer for 20 s" in hud.message for hud in desk.shown)
-    assert simulator.closed
-
-
-def test_a_dead_real_desktop_ends_the_run_and_keeps_what_was_recorded(desk: Desk) -> None:
-    def die() -> None:
-        if desk.real.ticks == 20:
-            raise DesktopDied("x11: its process ended")
-
-    desk.real.at_step = die
-    with pytest.raises(DesktopDied, match="x11"):
-        desk.run(30)
-    assert len(fills(desk.sink.clips)) == 19
 
 
 def test_a_full_disk_stops_recording_visibly(desk: Desk) -> None:
