@@ -8,13 +8,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from experiments.sources import BASE
-from experiments.summary import read_rows
+from experiments.summary import newest_checkpoint, read_rows
 from interactive.ledger import EntryKind, read_ledger
 from interactive.run_folder import RunFolder
-from tests.e2e.harness import MICRO, Done, neuralos, running, send, steps, until
+from tests.e2e.harness import MICRO, Done, neuralos, running, send, status, steps, until
 
 README = Path(__file__).parents[2] / "README.md"
 LONG = "10m"
@@ -141,3 +142,37 @@ def test_the_tour_continues_its_run(tour: Tour) -> None:
     assert again.status == 130, again.stderr
     assert again.json["steps"] > before
     assert RunFolder(tour.run).ledger.read_bytes().startswith(ledger_before)
+
+
+def test_a_finished_run_is_served_and_an_agent_finds_nothing_to_do(tour: Tour) -> None:
+    with running("serve", tour.run, "--json") as server:
+        until(lambda: standing_url(tour.run), "the server")
+        told = neuralos("ctl", "status", tour.run, "--json").json
+        assert told["step"] == steps(tour.run)[-1].step
+        page = httpx.get(told["url"])
+        assert page.status_code == 200
+        assert "<title>" in page.text
+        agent = neuralos("agent", "rule", tour.run, "--for", "1s", "--json")
+        assert agent.status == 0, agent.stderr
+        assert agent.json["proposals"] == 0
+        done = server.end()
+    assert done.status == 130
+    assert done.json == {"schema": "neuralos.serve/1", "url": told["url"]}
+
+
+def standing_url(run: Path) -> str | None:
+    """Return the address of the run's server, once it answers."""
+    found: str | None = status(run)["url"]
+    return found
+
+
+def test_a_checkpoint_is_played_and_nothing_is_recorded(tour: Tour, tmp_path: Path) -> None:
+    checkpoint = newest_checkpoint(tour.run)
+    out = tmp_path / "traces"
+    played = neuralos(
+        *("play", checkpoint, "--for", "12s", "--out", out, "--json"),
+        env={"SDL_VIDEODRIVER": "dummy"},
+    )
+    assert played.status == 0, played.stderr
+    assert (played.json["frames"], played.json["clips"]) == (0, 0)
+    assert list(out.glob("*.mcap")) == []
