@@ -84,6 +84,10 @@ class Spool:
         """The room on the spool's disk."""
         return self._free_bytes(self.root)
 
+    def __len__(self) -> int:
+        """Return how many clips wait."""
+        return len(self._waiting)
+
     def pending(self) -> list[SpooledClip]:
         """Return the clips that wait, oldest trace first, each trace in order."""
         with self._changed:

@@ -13,7 +13,7 @@ from data_collection.collect import collect, synthetic_header
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.store import EncodedClip, TraceStore
 from data_collection.users import make_user
-from experiments.sources import BASE
+from neuralos.data.mixture import BASE_SOURCE
 
 USERS = ("opener", "opener", "task", "explorer")
 
@@ -53,7 +53,7 @@ def make_base(store: TraceStore, config: BaseConfig, seed: int, clock: Clock) ->
             _trace_id(seed, number),
             desktop,
             seed=seed * 100_003 + number,
-            source=BASE,
+            source=BASE_SOURCE,
             policy=policy,
         )
         store.open_trace(header)

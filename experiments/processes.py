@@ -66,7 +66,6 @@ def trainer(run: Path) -> None:
 def window(run: Path, url: str, seed: int, user: str) -> None:
     """The window, recorded and streamed into the run."""
     from experiments.recording import Sitter, desktops_of_run, record_to_server
-    from experiments.sources import LIVE
     from experiments.standing import wait_for_training
     from experiments.summary import spool_folder
     from experiments.window_sign import window_sign
@@ -74,6 +73,7 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
     from interactive.policy import Role
     from interactive.run_folder import RunFolder
     from interactive.tokens import read_token
+    from neuralos.data.mixture import LIVE_SOURCE
 
     ended = watch_parent()
     folder = RunFolder.open(run)
@@ -89,7 +89,7 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
             read_token(folder.tokens, Role.COLLECTOR),
             desktops_of_run(folder.path.resolve(), lambda: bool(library.manifests())),
             sitter,
-            sitter.config(LIVE, start_on="real", record=True),
+            sitter.config(LIVE_SOURCE, start_on="real", record=True),
             ended.is_set,
         )
     click.echo(f"recorded {recorded.tally.clips} clips at {recorded.fps:.1f} frames a second")

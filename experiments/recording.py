@@ -121,7 +121,7 @@ class LoopTelemetry:
 
     def unacknowledged(self) -> int:
         """Return how many clips wait in the spool."""
-        return len(self._spool.pending())
+        return len(self._spool)
 
     def disk_left_bytes(self) -> int | None:
         """Return the room on the spool's disk."""

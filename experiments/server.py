@@ -17,7 +17,6 @@ from data_collection.clock import SystemClock
 from data_collection.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.ingest_routes import create_router as create_ingest_router
 from data_collection.store import TraceStore
-from experiments.sources import BASE
 from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth, check_bind
@@ -26,6 +25,7 @@ from interactive.server.routes import create_router as create_control_router
 from interactive.server.security import CONTROL_BODY_BYTES, LOOPBACK_HOSTS, Limits, protect
 from interactive.server.service import Facts, RunService
 from interactive.tokens import create_tokens
+from neuralos.data.mixture import BASE_SOURCE
 
 TRACE_PATHS = "/traces"
 
@@ -123,8 +123,8 @@ class _LiveCounts:
     def read(self) -> dict[str, int]:
         counts = self._store.index.counts()
         return {
-            "base": sum(count.clips for count in counts if count.source == BASE),
-            "live": sum(count.clips for count in counts if count.source != BASE),
+            "base": sum(count.clips for count in counts if count.source == BASE_SOURCE),
+            "live": sum(count.clips for count in counts if count.source != BASE_SOURCE),
             "quarantined": self._store.index.quarantine_count(),
         }
 

@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 from experiments.connection import Connection
-from experiments.sources import BASE
 from experiments.summary import read_rows
 from interactive.client import ServerUnreachable
 from interactive.ledger import EntryKind, read_ledger
 from interactive.metrics import MetricsTail, read_metrics
 from interactive.policy import Role
 from interactive.run_folder import RunFolder
+from neuralos.data.mixture import BASE_SOURCE
 
 KEYS = ("run", "state", "branch", "step", "mark", "lr", "pids", "url", "clips")
 
@@ -58,7 +58,7 @@ def _from_files(folder: RunFolder) -> dict[str, Any]:
         "pids": {"server": None, "trainer": None, "window": None},
         "url": None,
         "clips": {
-            "base": sum(row.source == BASE for row in rows),
-            "live": sum(row.source != BASE for row in rows),
+            "base": sum(row.source == BASE_SOURCE for row in rows),
+            "live": sum(row.source != BASE_SOURCE for row in rows),
         },
     }

@@ -13,12 +13,12 @@ from data_collection.spool import Spool
 from data_collection.store import TraceStore
 from data_collection.trace import ClipRow
 from experiments.lags import clip_paths, percentiles
-from experiments.sources import BASE
 from interactive import journal
 from interactive.checkpoints import CheckpointLibrary
 from interactive.ledger import Entry, EntryKind, read_ledger
 from interactive.metrics import MetricsRow, read_metrics
 from interactive.run_folder import RunFolder
+from neuralos.data.mixture import BASE_SOURCE
 
 ENDS_STEPS = 20
 """The first and the last loss are means over so many steps."""
@@ -89,11 +89,11 @@ def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
     store = TraceStore.open(folder.traces)
     try:
         rows = store.index.rows_after(0, store.index.last_commit)
-        acknowledged = sum(row.source != BASE for row in rows)
+        acknowledged = sum(row.source != BASE_SOURCE for row in rows)
         quarantined = store.index.quarantine_count()
     finally:
         store.close()
-    waiting = len(Spool.open(spool_folder(folder)).pending())
+    waiting = len(Spool.open(spool_folder(folder)))
     return {
         "sent": acknowledged + quarantined + waiting,
         "acknowledged": acknowledged,
@@ -108,7 +108,9 @@ def summarise(folder: RunFolder, url: str) -> dict[str, Any]:
     steps = list(read_metrics(folder.metrics))
     rows = read_rows(folder.data)
     paths = clip_paths(rows, entries, steps)
-    live = [path for path in paths.values() if path.row.source != BASE and path.row.weight > 0]
+    live = [
+        path for path in paths.values() if path.row.source != BASE_SOURCE and path.row.weight > 0
+    ]
     now_s = time.time()
     return {
         "steps": len(steps),

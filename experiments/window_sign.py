@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interactive.run_folder import RunFolder, write_whole
+from interactive.durable import write_whole
+from interactive.run_folder import RunFolder
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from interactive.journal import sync_folder
+from interactive.durable import sync_folder, write_whole
 
 _MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
@@ -71,8 +71,7 @@ class CheckpointLibrary:
         try:
             save(partial)
             whole = Manifest(**{**asdict(manifest), "files": _hash_files(partial)})
-            _write_durable(partial / _MANIFEST, json.dumps(asdict(whole), indent=1))
-            sync_folder(partial)
+            write_whole(partial / _MANIFEST, json.dumps(asdict(whole), indent=1))
             target = self.path(manifest.id)
             if target.exists():
                 shutil.rmtree(target)
@@ -175,10 +174,3 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _sha256(file: Path) -> str:
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _write_durable(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from interactive.durable import sync_folder
+
 _SEAL = ',"crc":"%08x"}\n'
 _SEAL_BYTES = len(_SEAL % 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
@@ -45,17 +47,6 @@ def unseal(line: bytes) -> dict[str, Any] | None:
         return None
     obj = json.loads(text)
     return obj if isinstance(obj, dict) else None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class JournalWriter:

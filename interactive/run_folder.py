@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interactive.journal import sync_folder
+from interactive.durable import write_whole
 from interactive.trainer import ControllableTrainer
 
 FORMAT_VERSION = 1
@@ -242,17 +242,6 @@ class RunFolder:
                 f"{self.info_file} cannot be read: {error}", "restore the file, or start a new run"
             ) from error
         return info if isinstance(info, dict) else {}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    sync_folder(path.parent)
 
 
 def _unwritable(path: Path, error: OSError) -> RunUnwritable:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from interactive.durable import write_whole
 from interactive.outcome import Issuer, IssuerKind
 from interactive.policy import Role
 from interactive.run_folder import RunFolder
@@ -60,7 +60,7 @@ def create_tokens(folder: RunFolder, draw: Callable[[], str] = draw_secret) -> T
             {"role": role.value, "name": name, "kind": kind.value, "token": tokens.secret_of[role]}
             for role, (name, kind) in ISSUERS.items()
         ]
-        _write_private(folder.tokens, json.dumps({"tokens": rows}, indent=1) + "\n")
+        write_whole(folder.tokens, json.dumps({"tokens": rows}, indent=1) + "\n", mode=0o600)
     return tokens
 
 
@@ -74,18 +74,6 @@ def read_token(path: Path, role: Role) -> str:
     if not text.startswith("{"):
         return text
     return {row["role"]: str(row["token"]) for row in json.loads(text)["tokens"]}[role.value]
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file by one that was never readable by others."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def principal_of(role: Role) -> Principal:

@@ -18,9 +18,9 @@ from experiments.recording import (
     record_to_server,
     record_to_store,
 )
-from experiments.sources import LIVE
 from interactive.policy import Role
 from interactive.tokens import read_token
+from neuralos.data.mixture import LIVE_SOURCE
 
 
 @click.command()
@@ -70,7 +70,7 @@ def record(
         )
     desktops, start_on = desktops_of(desktop)
     sitter = Sitter(user, seed)
-    config = sitter.config(LIVE if server else "person", start_on=start_on, record=True)
+    config = sitter.config(LIVE_SOURCE if server else "person", start_on=start_on, record=True)
     with Ending(seconds) as ending:
         if server is None:
             where = out or Path("traces")

@@ -13,8 +13,11 @@ import numpy.typing as npt
 
 from data_collection.trace import ClipRow
 
+BASE_SOURCE = "base"
+"""Scripted users, before the run began."""
 LIVE_SOURCE = "live"
-SOURCES = ("base", LIVE_SOURCE)
+"""Whoever uses a window that feeds the run."""
+SOURCES = (BASE_SOURCE, LIVE_SOURCE)
 
 _FLOOR = 2.0**-6
 """A clip never gets rarer than this by age alone."""

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from experiments.sources import BASE
 from experiments.summary import newest_checkpoint, read_rows
 from interactive.ledger import EntryKind, read_ledger
 from interactive.run_folder import RunFolder
+from neuralos.data.mixture import BASE_SOURCE
 from tests.e2e.harness import MICRO, Done, neuralos, running, send, status, steps, until
 
 README = Path(__file__).parents[2] / "README.md"
@@ -42,7 +42,7 @@ class Tour:
 def used_live_clips(run: Path) -> int:
     """Return how many clips of the window some step has learned from."""
     folder = RunFolder(run)
-    live = {row.commit for row in read_rows(folder.data) if row.source != BASE}
+    live = {row.commit for row in read_rows(folder.data) if row.source != BASE_SOURCE}
     return len(live & {commit for step in steps(run) for commit in step.commits})
 
 

@@ -16,9 +16,9 @@ from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, Event, PointerMoved
 from data_collection.store import TraceStore, read_clip
 from data_collection.trace import Clip, ClipRow
-from experiments.sources import BASE
 from experiments.summary import newest_checkpoint, read_rows
 from interactive.run_folder import RunFolder
+from neuralos.data.mixture import BASE_SOURCE
 from tests.e2e.harness import MICRO, running, status, steps, until
 
 needs = pytest.mark.needs("Xvfb", "xdotool", "openbox")
@@ -142,7 +142,7 @@ def live_trace(run: Path) -> list[Clip]:
         rows = store.index.rows_after(0, store.index.last_commit)
     finally:
         store.close()
-    real = [row for row in rows if row.source != BASE and row.frame_source == "real"]
+    real = [row for row in rows if row.source != BASE_SOURCE and row.frame_source == "real"]
     first = real[0].trace_id
     return [read_clip(root, row) for row in real if row.trace_id == first]
 
@@ -173,7 +173,7 @@ def check_used(run: Path) -> None:
         rows = store.index.rows_after(0, store.index.last_commit)
     finally:
         store.close()
-    live = [row.commit for row in rows if row.source != BASE and row.weight > 0]
+    live = [row.commit for row in rows if row.source != BASE_SOURCE and row.weight > 0]
     assert live
     assert set(live[:-2]) <= used
 
