@@ -1,5 +1,10 @@
 from setuptools import find_packages, setup
 
+X11 = ["mss>=10", "python-xlib>=0.33"]
+VIDEO = ["av>=15"]
+EXPORTS = [*VIDEO, "pyarrow>=20"]
+GYM = ["gymnasium>=1.1"]
+
 setup(
     name="neuralos-interactive",
     version="0.1.0",
@@ -33,7 +38,15 @@ setup(
         "filelock>=3.12",
     ],
     extras_require={
+        "x11": X11,
+        "video": VIDEO,
+        "exports": EXPORTS,
+        "gym": GYM,
         "dev": [
+            *X11,
+            *EXPORTS,
+            *GYM,
+            "webdataset>=1.0",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "hypothesis>=6.120",

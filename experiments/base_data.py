@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import track
 
 from data_collection.clock import Clock
-from data_collection.codec import encode_clip
-from data_collection.collect import collect, synthetic_header
 from data_collection.desktops.scripted import ScriptedDesktop
-from data_collection.store import EncodedClip, TraceStore
+from data_collection.recording.collect import collect, synthetic_header
+from data_collection.storage.codec import encode_clip
+from data_collection.storage.store import EncodedClip, TraceStore
 from data_collection.users import make_user
 from neuralos.data.mixture import BASE_SOURCE
 

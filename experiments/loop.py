@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data_collection.clock import SystemClock
-from data_collection.lock import StoreLock
-from data_collection.store import LOCK_FILE, TraceStore
+from data_collection.storage.lock import StoreLock
+from data_collection.storage.store import LOCK_FILE, TraceStore
 from experiments import children
 from experiments.base_data import BaseConfig, make_base, missing_traces
 from experiments.children import Child

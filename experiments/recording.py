@@ -17,16 +17,16 @@ from data_collection.desktops.desktop import Desktop
 from data_collection.desktops.pair import Desktops
 from data_collection.desktops.process import ProcessConfig, ProcessDesktop
 from data_collection.desktops.scripted import ScriptedDesktop
-from data_collection.push import Pusher, PushStatus
-from data_collection.recorder import Recorder, RecorderConfig
-from data_collection.sink import ClipSink
-from data_collection.sinks import BackgroundSink, SpoolSink, StoreSink
-from data_collection.sitting import Tally
-from data_collection.spool import Spool
-from data_collection.store import TraceStore
+from data_collection.recording.recorder import Recorder, RecorderConfig
+from data_collection.recording.sinks import BackgroundSink, SpoolSink, StoreSink
+from data_collection.recording.sitting import Tally
+from data_collection.storage.sink import ClipSink
+from data_collection.storage.store import TraceStore
+from data_collection.streaming.push import Pusher, PushStatus
+from data_collection.streaming.spool import Spool
 from data_collection.trace import Consent
 from data_collection.users import make_user
-from data_collection.window import Window, WindowConfig
+from data_collection.window.window import Window, WindowConfig
 from experiments.console import Failure, Status
 from interactive.checkpoints import CheckpointLibrary
 

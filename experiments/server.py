@@ -14,9 +14,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from data_collection.clock import SystemClock
-from data_collection.ingest import MAX_BODY_BYTES, IngestService
-from data_collection.ingest_routes import create_router as create_ingest_router
-from data_collection.store import TraceStore
+from data_collection.storage.store import TraceStore
+from data_collection.streaming.ingest import MAX_BODY_BYTES, IngestService
+from data_collection.streaming.ingest_routes import create_router as create_ingest_router
 from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth, check_bind

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from data_collection.spool import Spool
-from data_collection.store import TraceStore
+from data_collection.storage.store import TraceStore
+from data_collection.streaming.spool import Spool
 from data_collection.trace import ClipRow
 from experiments.lags import clip_paths, percentiles
 from interactive import journal

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_collection.store import read_clip
+from data_collection.storage.store import read_clip
 from data_collection.trace import ClipRow
 from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected

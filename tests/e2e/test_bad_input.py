@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.lock import StoreLock
+from data_collection.storage.lock import StoreLock
 from tests.e2e.harness import Done, neuralos
 
 

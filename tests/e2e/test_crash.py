@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_collection.store import TraceStore
+from data_collection.storage.store import TraceStore
 from data_collection.trace import ClipRow
 from interactive.inbox import Inbox
 from interactive.ledger import EntryKind, read_ledger

@@ -14,7 +14,7 @@ import pytest
 
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, Event, PointerMoved
-from data_collection.store import TraceStore, read_clip
+from data_collection.storage.store import TraceStore, read_clip
 from data_collection.trace import Clip, ClipRow
 from experiments.summary import newest_checkpoint, read_rows
 from interactive.run_folder import RunFolder

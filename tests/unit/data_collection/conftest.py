@@ -11,7 +11,7 @@ from window_fakes import (
     WIDTH_PX,
 )
 
-from data_collection.window import Window, WindowConfig
+from data_collection.window.window import Window, WindowConfig
 
 
 @pytest.fixture

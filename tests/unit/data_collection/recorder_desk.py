@@ -18,11 +18,11 @@ from window_fakes import (
 from data_collection.desktops.desktop import Desktop
 from data_collection.desktops.pair import Desktops
 from data_collection.events import Event, Marker
-from data_collection.hotkeys import KEYS, HostAction
-from data_collection.hud import HudState
-from data_collection.recorder import Recorder, RecorderConfig
+from data_collection.recording.recorder import Recorder, RecorderConfig
 from data_collection.trace import Clip, Consent, Frame
-from data_collection.window import Window
+from data_collection.window.hotkeys import KEYS, HostAction
+from data_collection.window.hud import HudState
+from data_collection.window.window import Window
 
 _KEY_OF = {action: name for name, action in KEYS.items()}
 

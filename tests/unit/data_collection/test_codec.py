@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from trace_samples import sample_clip
 
-from data_collection import codec
-from data_collection.codec import ClipCorrupt, ClipLimits, decode_clip, encode_clip
 from data_collection.events import (
     Button,
     ButtonChanged,
@@ -23,6 +21,8 @@ from data_collection.events import (
     TextTyped,
     WheelTurned,
 )
+from data_collection.storage import codec
+from data_collection.storage.codec import ClipCorrupt, ClipLimits, decode_clip, encode_clip
 from data_collection.trace import Clip
 
 small = st.integers(0, 500)

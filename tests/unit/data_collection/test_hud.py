@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pygame
 import pytest
 
-from data_collection.hotkeys import KEYS
-from data_collection.hud import AMBER, RED, HudState, Recording, consent_lines, help_lines
-from data_collection.window import Window, WindowConfig
+from data_collection.window.hotkeys import KEYS
+from data_collection.window.hud import AMBER, RED, HudState, Recording, consent_lines, help_lines
+from data_collection.window.window import Window, WindowConfig
 
 
 @pytest.fixture(params=[1, 2])

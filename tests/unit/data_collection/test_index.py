@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trace_samples import sample_header
 
-from data_collection.index import Index, QuarantinedClip, SourceCount
+from data_collection.storage.index import Index, QuarantinedClip, SourceCount
 from data_collection.trace import ClipRow, ClipState
 
 

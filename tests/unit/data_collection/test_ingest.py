@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from trace_samples import PERIOD_NS, StillClock, sample_clip, sample_header
 
-from data_collection.codec import body_sha, encode_clip
 from data_collection.events import Button, ButtonChanged, KeyChanged, PointerMoved, WheelTurned
-from data_collection.ingest import (
+from data_collection.storage.codec import body_sha, encode_clip
+from data_collection.storage.store import TraceStore
+from data_collection.streaming.ingest import (
     Accepted,
     BadRequest,
     Conflict,
@@ -23,7 +24,6 @@ from data_collection.ingest import (
     UnknownTrace,
     Withdrawn,
 )
-from data_collection.store import TraceStore
 from data_collection.trace import Clip
 
 

@@ -9,10 +9,10 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from trace_samples import StillClock, sample_clip, sample_header
 
-from data_collection import ingest_routes
-from data_collection.codec import body_sha, encode_clip
-from data_collection.ingest import IngestService
-from data_collection.store import TraceStore
+from data_collection.storage.codec import body_sha, encode_clip
+from data_collection.storage.store import TraceStore
+from data_collection.streaming import ingest_routes
+from data_collection.streaming.ingest import IngestService
 from data_collection.trace import Clip, ClipRow
 
 

@@ -11,13 +11,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from trace_samples import StillClock, sample_clip, sample_header
 
-from data_collection.codec import encode_clip
-from data_collection.ingest import IngestService
-from data_collection.ingest_routes import create_router
-from data_collection.push import Backoff, Pusher
-from data_collection.sinks import SpoolSink
-from data_collection.spool import Spool
-from data_collection.store import EncodedClip, TraceStore
+from data_collection.recording.sinks import SpoolSink
+from data_collection.storage.codec import encode_clip
+from data_collection.storage.store import EncodedClip, TraceStore
+from data_collection.streaming.ingest import IngestService
+from data_collection.streaming.ingest_routes import create_router
+from data_collection.streaming.push import Backoff, Pusher
+from data_collection.streaming.spool import Spool
 from data_collection.trace import Clip
 
 QUICK = Backoff(first_s=0.001, longest_s=0.01)

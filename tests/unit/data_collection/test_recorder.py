@@ -15,9 +15,9 @@ from window_fakes import (
 )
 
 from data_collection.events import Button, ButtonChanged, Event, KeyChanged, Marker, PointerMoved
-from data_collection.hotkeys import HostAction
-from data_collection.hud import Page, Recording
 from data_collection.trace import Consent
+from data_collection.window.hotkeys import HostAction
+from data_collection.window.hud import Page, Recording
 
 
 def test_clips_have_fifteen_frames_and_the_events_that_led_to_each(desk: Desk) -> None:

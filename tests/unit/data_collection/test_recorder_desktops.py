@@ -12,7 +12,7 @@ from window_fakes import (
 
 from data_collection.desktops.process import DesktopDied
 from data_collection.events import Marker, PointerMoved
-from data_collection.hotkeys import HostAction
+from data_collection.window.hotkeys import HostAction
 
 
 def test_switching_hands_the_last_real_frames_to_the_simulator(desk: Desk) -> None:

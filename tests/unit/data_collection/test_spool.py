@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from trace_samples import StillClock, sample_clip, sample_header
 
-from data_collection.codec import decode_clip
-from data_collection.sink import ClipSink, SinkError
-from data_collection.sinks import BackgroundSink, SpoolSink, StoreSink
-from data_collection.spool import Spool, SpoolFull
-from data_collection.store import TraceStore, read_clip
+from data_collection.recording.sinks import BackgroundSink, SpoolSink, StoreSink
+from data_collection.storage.codec import decode_clip
+from data_collection.storage.sink import ClipSink, SinkError
+from data_collection.storage.store import TraceStore, read_clip
+from data_collection.streaming.spool import Spool, SpoolFull
 from data_collection.trace import Clip, TraceHeader
 
 HERE = Path(__file__).parent
@@ -89,8 +89,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from trace_samples import sample_clip, sample_header
-from data_collection.sinks import SpoolSink
-from data_collection.spool import Spool
+from data_collection.recording.sinks import SpoolSink
+from data_collection.streaming.spool import Spool
 sink = SpoolSink(Spool.open(Path(sys.argv[1])))
 sink.open(sample_header())
 seq = 0

@@ -12,10 +12,10 @@ import pytest
 from mcap.stream_reader import StreamReader
 from trace_samples import sample_clip, sample_header
 
-from data_collection import trace_file
-from data_collection.codec import ClipCorrupt, encode_clip
-from data_collection.lock import StoreLocked
-from data_collection.store import EncodedClip, TraceOpening, TraceStore, read_clip
+from data_collection.storage import trace_file
+from data_collection.storage.codec import ClipCorrupt, encode_clip
+from data_collection.storage.lock import StoreLocked
+from data_collection.storage.store import EncodedClip, TraceOpening, TraceStore, read_clip
 from data_collection.trace import Clip, ClipRow, ClipState
 
 HERE = Path(__file__).parent
@@ -192,7 +192,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_store import append
 from trace_samples import sample_header
-from data_collection.store import TraceStore
+from data_collection.storage.store import TraceStore
 store = TraceStore.open(Path(sys.argv[1]))
 store.open_trace(sample_header())
 seq = store.index.last_commit

@@ -19,10 +19,10 @@ from data_collection.events import (
     TextTyped,
     WheelTurned,
 )
-from data_collection.hotkeys import KEYS, HostAction
-from data_collection.hud import HudState, Page
-from data_collection.viewport import Viewport
-from data_collection.window import NoDisplay, Pumped, Window, WindowConfig
+from data_collection.window.hotkeys import KEYS, HostAction
+from data_collection.window.hud import HudState, Page
+from data_collection.window.viewport import Viewport
+from data_collection.window.window import NoDisplay, Pumped, Window, WindowConfig
 
 NOW_NS = 5_000
 

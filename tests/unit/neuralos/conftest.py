@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.codec import encode_clip
-from data_collection.collect import collect, synthetic_header
 from data_collection.desktops.scripted import ScriptedDesktop
-from data_collection.store import EncodedClip, TraceStore
+from data_collection.recording.collect import collect, synthetic_header
+from data_collection.storage.codec import encode_clip
+from data_collection.storage.store import EncodedClip, TraceStore
 from data_collection.trace import ClipRow
 from data_collection.users import make_user
 

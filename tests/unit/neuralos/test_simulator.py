@@ -8,7 +8,7 @@ import torch
 from data_collection.action import Action, fold
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.events import Button, ButtonChanged, PointerMoved
-from data_collection.store import read_clip
+from data_collection.storage.store import read_clip
 from data_collection.trace import Clip, ClipRow
 from neuralos.data.batch import Batch
 from neuralos.data.encode import encode_action, encode_keys, enlarge_frame, reduce_frames

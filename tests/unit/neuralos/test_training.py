@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data_collection.events import Button, ButtonChanged
-from data_collection.store import read_clip
+from data_collection.storage.store import read_clip
 from data_collection.trace import Clip, ClipRow
 from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected

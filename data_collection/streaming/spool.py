@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_collection.durable import sync_folder, write_atomic
-from data_collection.sink import SinkError
+from data_collection.storage.durable import sync_folder, write_atomic
+from data_collection.storage.sink import SinkError
+from data_collection.storage.trace_file import valid_trace_id
 from data_collection.trace import TraceHeader
-from data_collection.trace_file import valid_trace_id
 
 HEADER_FILE = "header.json"
 SET_ASIDE_FOLDER = "_set_aside"

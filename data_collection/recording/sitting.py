@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_collection.events import Event
-from data_collection.sink import ClipSink
+from data_collection.storage.sink import ClipSink
 from data_collection.trace import Clip, Frame, TraceHeader
 
 

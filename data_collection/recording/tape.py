@@ -10,11 +10,11 @@ from typing import Any
 from data_collection.clock import Clock
 from data_collection.desktops.desktop import Desktop
 from data_collection.events import Event, Marker, PointerMoved
-from data_collection.hud import Recording
-from data_collection.sink import ClipSink
-from data_collection.sitting import Sitting, Tally, new_trace_id
+from data_collection.recording.sitting import Sitting, Tally, new_trace_id
+from data_collection.storage.sink import ClipSink
 from data_collection.trace import FPS, Consent, Frame, TraceHeader
-from data_collection.viewport import Point
+from data_collection.window.hud import Recording
+from data_collection.window.viewport import Point
 
 
 @dataclass(frozen=True, slots=True)

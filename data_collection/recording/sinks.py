@@ -7,10 +7,10 @@ import threading
 from typing import Union
 
 from data_collection.clock import Clock
-from data_collection.codec import encode_clip
-from data_collection.sink import ClipSink, SinkError
-from data_collection.spool import Spool
-from data_collection.store import EncodedClip, TraceOpening, TraceStore
+from data_collection.storage.codec import encode_clip
+from data_collection.storage.sink import ClipSink, SinkError
+from data_collection.storage.store import EncodedClip, TraceOpening, TraceStore
+from data_collection.streaming.spool import Spool
 from data_collection.trace import Clip, TraceHeader
 
 _LOOK_AGAIN_S = 0.2

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from data_collection import trace_file
-from data_collection.codec import (
+from data_collection.storage import trace_file
+from data_collection.storage.codec import (
     DEFAULT_LIMITS,
     ClipCorrupt,
     ClipLimits,
@@ -22,9 +22,9 @@ from data_collection.codec import (
     decode_clip,
     sampling_weight,
 )
-from data_collection.durable import write_atomic
-from data_collection.index import Index, QuarantinedClip
-from data_collection.lock import StoreLock
+from data_collection.storage.durable import write_atomic
+from data_collection.storage.index import Index, QuarantinedClip
+from data_collection.storage.lock import StoreLock
 from data_collection.trace import Clip, ClipRow, ClipState, TraceHeader
 
 INDEX_FILE = "index.db"

@@ -7,9 +7,9 @@ from enum import Enum
 
 import pygame
 
-from data_collection.hotkeys import EXPLANATIONS, KEYS, HostAction
 from data_collection.trace import FPS
-from data_collection.viewport import Point
+from data_collection.window.hotkeys import EXPLANATIONS, KEYS, HostAction
+from data_collection.window.viewport import Point
 
 INK = (226, 230, 236)
 DIM = (138, 147, 160)

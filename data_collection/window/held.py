@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_collection.events import Button, ButtonChanged, Event, KeyChanged
-from data_collection.viewport import Point
+from data_collection.window.viewport import Point
 
 
 class Held:

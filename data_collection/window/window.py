@@ -19,11 +19,11 @@ from data_collection.events import (
     TextTyped,
     WheelTurned,
 )
-from data_collection.held import Held
-from data_collection.hotkeys import KEYS, HostAction
-from data_collection.hud import Hud, HudState, Page
 from data_collection.trace import Frame
-from data_collection.viewport import Point, Size, Viewport
+from data_collection.window.held import Held
+from data_collection.window.hotkeys import KEYS, HostAction
+from data_collection.window.hud import Hud, HudState, Page
+from data_collection.window.viewport import Point, Size, Viewport
 
 _BUTTONS = {1: Button.LEFT, 2: Button.MIDDLE, 3: Button.RIGHT}
 _BUTTON_NUMBERS = {button: number for number, button in _BUTTONS.items()}

@@ -10,7 +10,7 @@ from enum import Enum
 import httpx
 
 from data_collection.clock import Clock
-from data_collection.spool import Spool, SpooledClip
+from data_collection.streaming.spool import Spool, SpooledClip
 
 _LOOK_AGAIN_S = 0.2
 

@@ -6,14 +6,14 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Union
 
-from data_collection import trace_file
-from data_collection.clip_checks import Fault, check_clip, check_neighbours, unbalanced
 from data_collection.clock import Clock
-from data_collection.codec import ClipCorrupt, ClipLimits, body_sha, decode_clip
-from data_collection.index import QuarantinedClip
-from data_collection.store import EncodedClip, TraceOpening, TraceStore
+from data_collection.storage import trace_file
+from data_collection.storage.codec import ClipCorrupt, ClipLimits, body_sha, decode_clip
+from data_collection.storage.index import QuarantinedClip
+from data_collection.storage.store import EncodedClip, TraceOpening, TraceStore
+from data_collection.streaming.clip_checks import Fault, check_clip, check_neighbours, unbalanced
+from data_collection.streaming.trace_request import parse_header
 from data_collection.trace import Clip, ClipRow, TraceHeader
-from data_collection.trace_request import parse_header
 
 MAX_SEQ = 100_000
 """The highest clip number: more than a day of one-second clips."""

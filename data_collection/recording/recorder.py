@@ -10,17 +10,17 @@ from data_collection.clock import Clock
 from data_collection.desktops.pair import STARTING, DesktopPair, Desktops, SimulatorDied
 from data_collection.desktops.process import DesktopDied
 from data_collection.events import Event, Marker
-from data_collection.hotkeys import HostAction
-from data_collection.hud import HudState, Page, Recording
-from data_collection.pace import NS_PER_S, Pace, Rate
-from data_collection.sink import ClipSink
-from data_collection.sitting import Tally
-from data_collection.tape import RecorderConfig as RecorderConfig
-from data_collection.tape import Tape
-from data_collection.telemetry import NoTelemetry, Telemetry
+from data_collection.recording.pace import NS_PER_S, Pace, Rate
+from data_collection.recording.sitting import Tally
+from data_collection.recording.tape import RecorderConfig as RecorderConfig
+from data_collection.recording.tape import Tape
+from data_collection.storage.sink import ClipSink
 from data_collection.trace import Consent, Frame
 from data_collection.users.user import User
-from data_collection.window import Window
+from data_collection.window.hotkeys import HostAction
+from data_collection.window.hud import HudState, Page, Recording
+from data_collection.window.telemetry import NoTelemetry, Telemetry
+from data_collection.window.window import Window
 
 _MESSAGE_NS = 5 * NS_PER_S
 

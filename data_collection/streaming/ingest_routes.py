@@ -13,8 +13,8 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 
-from data_collection.index import TraceSummary
-from data_collection.ingest import (
+from data_collection.storage.index import TraceSummary
+from data_collection.streaming.ingest import (
     MAX_BODY_BYTES,
     Accepted,
     BadRequest,

@@ -22,7 +22,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, DataEnd, Footer, Header, Message, Metadata, Schema
 from mcap.writer import MCAP0_MAGIC
 
-from data_collection.durable import sync_file, write_atomic
+from data_collection.storage.durable import sync_file, write_atomic
 from data_collection.trace import TraceHeader
 
 SUFFIX = ".mcap"
