@@ -1,5 +1,6 @@
-# make live   the whole loop: a desktop, a training run, and you in between
-# make test   the tests
+# make live      the whole loop: a desktop, a training run, and you in between
+# make test      the tests
+# make nightly   the heavy variants of the tests: long, so not part of the others
 PYTHON ?= python3
 VENV ?= .venv
 RUN ?= runs/live
@@ -9,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: live test check install system-packages clean
+.PHONY: live test nightly check install system-packages clean
 
 install: $(INSTALLED)
 
@@ -26,7 +27,10 @@ live: $(INSTALLED)
 	$(BIN)/neuralos live --run $(RUN) --headless-for 3m
 
 test: $(INSTALLED) system-packages
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not nightly"
+
+nightly: $(INSTALLED) system-packages
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m nightly
 
 system-packages: $(INSTALLED)
 	@$(BIN)/python tests/system_packages.py
@@ -36,7 +40,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy data_collection interactive neuralos experiments
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not nightly" tests/unit
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

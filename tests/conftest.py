@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     config.addinivalue_line("markers", "needs(*programs): system programs that a test runs")
+    config.addinivalue_line("markers", "nightly: too long for `make test`; `make nightly` runs it")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
