@@ -44,9 +44,17 @@ class TraceOpening(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class EncodedClip:
-    """A clip with its body and all that is computed from them, before it is stored."""
+    """A clip's body and all that storing it needs to know of its content; no frames.
 
-    clip: Clip
+    ``frames`` is how many there are, from the trace's frame ``first_frame`` on, due from
+    ``first_ns`` to ``last_ns`` (monotonic).
+    """
+
+    seq: int
+    first_frame: int
+    frames: int
+    first_ns: int
+    last_ns: int
     body: bytes
     body_sha: str
     content_sha: str
@@ -55,8 +63,17 @@ class EncodedClip:
     @classmethod
     def of(cls, clip: Clip, body: bytes) -> EncodedClip:
         """Compute hashes and weight of a clip and its body."""
-        weight = sampling_weight(clip.frames)
-        return cls(clip, body, body_sha(body), content_sha(clip), weight)
+        return cls(
+            seq=clip.seq,
+            first_frame=clip.first_frame,
+            frames=len(clip.frames),
+            first_ns=clip.t_mono_ns[0],
+            last_ns=clip.t_mono_ns[-1],
+            body=body,
+            body_sha=body_sha(body),
+            content_sha=content_sha(clip),
+            weight=sampling_weight(clip.frames),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +152,15 @@ class TraceStore:
         Raises:
             KeyError: the trace was never opened, or is withdrawn.
         """
-        clip = encoded.clip
         path = self.root / trace_file.file_name(header.trace_id)
         with self._append:
-            taken = self.index.clip(header.trace_id, clip.seq)
+            taken = self.index.clip(header.trace_id, encoded.seq)
             if taken:
                 return Stored(taken, new=False)
             if self.header(header.trace_id) is None:
                 raise KeyError(header.trace_id)
             record = trace_file.append_body(
-                path, self._ends[header.trace_id], clip.seq, clip.t_mono_ns[-1], encoded.body
+                path, self._ends[header.trace_id], encoded.seq, encoded.last_ns, encoded.body
             )
             self._move_end(header.trace_id, record.end)
             row = _row(header, encoded, record.offset, now_wall_s)
@@ -276,23 +292,22 @@ def read_clip(root: Path, row: ClipRow, limits: ClipLimits = DEFAULT_LIMITS) -> 
 def _row(
     header: TraceHeader, encoded: EncodedClip, offset: int, acknowledged_wall_s: float
 ) -> ClipRow:
-    clip = encoded.clip
     return ClipRow(
         commit=0,
         trace_id=header.trace_id,
-        seq=clip.seq,
+        seq=encoded.seq,
         source=header.source,
         file=trace_file.file_name(header.trace_id),
         offset=offset,
         length=len(encoded.body),
         body_sha=encoded.body_sha,
         content_sha=encoded.content_sha,
-        first_frame=clip.first_frame,
-        frames=len(clip.frames),
+        first_frame=encoded.first_frame,
+        frames=encoded.frames,
         # Generated frames are context, never targets.
         weight=encoded.weight if header.frame_source == "real" else 0,
         frame_source=header.frame_source,
         policy=header.policy,
-        captured_wall_s=header.wall_s(clip.t_mono_ns[-1]),
+        captured_wall_s=header.wall_s(encoded.last_ns),
         acknowledged_wall_s=acknowledged_wall_s,
     )
