@@ -50,6 +50,11 @@ class Failure(Exception):
 STATUS_OF: dict[str, Status] = {
     "ConfigError": Status.USAGE,
     "UnknownUser": Status.USAGE,
+    "UnknownFormat": Status.USAGE,
+    "ImportSourceMissing": Status.USAGE,
+    "ExportExists": Status.REFUSED,
+    "NothingToExport": Status.REFUSED,
+    "ExtraMissing": Status.ENVIRONMENT,
     "RunVersionMismatch": Status.USAGE,
     "RunMissing": Status.USAGE,
     "RunExists": Status.USAGE,

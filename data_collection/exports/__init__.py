@@ -1,0 +1,47 @@
+"""Traces in the layouts of other programs: ``FORMATS`` by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from data_collection.exports.exporter import (
+    Exporter,
+    ExportExists,
+    ExportOptions,
+    ExportReport,
+    ExtraMissing,
+    LeftOut,
+    NothingToExport,
+    UnknownFormat,
+)
+from data_collection.exports.mp4 import Mp4Exporter
+
+__all__ = [
+    "FORMATS",
+    "ExportExists",
+    "ExportOptions",
+    "ExportReport",
+    "Exporter",
+    "ExtraMissing",
+    "LeftOut",
+    "NothingToExport",
+    "UnknownFormat",
+    "exporter_named",
+]
+
+FORMATS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in (Mp4Exporter(),)}
+
+
+def exporter_named(name: str) -> Exporter:
+    """Return the exporter of that name.
+
+    Raises:
+        UnknownFormat: there is none.
+    """
+    if name not in FORMATS:
+        nearest = get_close_matches(name, FORMATS, n=1, cutoff=0.0)[0]
+        raise UnknownFormat(
+            f"no export {name!r}; did you mean {nearest!r}? There are: {', '.join(FORMATS)}"
+        )
+    return FORMATS[name]
