@@ -224,7 +224,6 @@ class Recorder:
             self._consented = accepted
             if accepted:
                 self._start_recording()
-                self._tape.note("consent")
             else:
                 self._say("not recording")
         elif self._tape.running:

@@ -46,7 +46,7 @@ class Tape:
 
     The first event of a trace is a marker, ``reset`` where the desktop had just been reset
     to the header's seed (such a trace can be replayed) and ``resume`` where it went on from
-    before; then the pointer's place, where it is known.
+    before; then ``consent`` where a person gave it, and the pointer's place where it is known.
     """
 
     def __init__(
@@ -106,10 +106,9 @@ class Tape:
         )
         self._sitting = Sitting(header, self._sink, self._config.hold_clips, self.tally)
         self._opening = ("reset" if fresh else "resume",)
-
-    def note(self, kind: str) -> None:
-        """Add a marker to how the trace begins."""
-        self._opening = (*self._opening, kind)
+        if self._config.consent is Consent.GIVEN:
+            # Each trace carries it, since ingest sees one trace at a time.
+            self._opening = (*self._opening, "consent")
 
     def opening(self, t_mono_ns: int, pointer: Point | None) -> list[Event]:
         """Return how the trace begins, once; the desktop takes it too, for its pointer."""

@@ -144,6 +144,13 @@ def test_without_consent_the_desktop_can_be_used_but_not_recorded(desk: Desk) ->
     assert len(fills(desk.sink.clips)) == 3
 
 
+def test_every_trace_of_a_person_begins_with_the_consent(desk: Desk) -> None:
+    script = {3: desk.answer("return"), 9: desk.press(HostAction.RESET)}
+    desk.run(20, script, consent=Consent.GIVEN)
+    first, second = (clip for clip in desk.sink.clips if clip.seq == 0)
+    assert kinds([first]) == kinds([second]) == ["reset", "consent"]
+
+
 def test_record_starts_and_stops(desk: Desk) -> None:
     script = {4: desk.press(HostAction.RECORD), 24: desk.press(HostAction.RECORD)}
     desk.run(30, script, record_from_start=False)
