@@ -39,6 +39,11 @@ class TraceHeader:
     of the trace is monotonic. ``frame_source`` is ``real``, or ``simulator`` when the
     frames were generated (then ``checkpoint`` names the weights, and the frames are
     context, never targets).
+
+    ``follows`` names the trace at whose end the real desktop stood when this one began;
+    it is empty where a reset came first, or something that no trace holds. Replaying
+    that chain from its reset brings a desktop to where this trace begins. ``origin``
+    names the trace whose events were replayed to get this one's frames.
     """
 
     trace_id: str
@@ -55,6 +60,8 @@ class TraceHeader:
     checkpoint: str = ""
     policy: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    follows: str = ""
+    origin: str = ""
 
     def wall_s(self, t_mono_ns: int) -> float:
         """Return the wall-clock seconds of a monotonic time of this trace."""

@@ -116,7 +116,7 @@ class Recorder:
             if self._quit or until():
                 return
         self._say("")
-        self._fresh = False
+        # Still fresh: the simulator continues the real desktop's first frame.
         self._fit()
         self._pace.start(self._clock.monotonic_ns())
 
@@ -271,6 +271,7 @@ class Recorder:
         self._window.let_go(self._clock.monotonic_ns())
         self._pair.drop_simulator()
         self._fit()
+        self._tape.gap()
         self._begin_trace()
         self._say(f"back on the real desktop: {death}")
         return self._pair.step(())

@@ -10,6 +10,7 @@ from typing import Any
 from data_collection.clock import Clock
 from data_collection.desktops.desktop import Desktop
 from data_collection.events import Event, Marker, PointerMoved
+from data_collection.recording.lineage import Lineage
 from data_collection.recording.sitting import Sitting, Tally, new_trace_id
 from data_collection.storage.sink import ClipSink
 from data_collection.trace import FPS, Consent, Frame, TraceHeader
@@ -47,6 +48,8 @@ class Tape:
     The first event of a trace is a marker, ``reset`` where the desktop had just been reset
     to the header's seed (such a trace can be replayed) and ``resume`` where it went on from
     before; then ``consent`` where a person gave it, and the pointer's place where it is known.
+    A trace that goes on says which one it ``follows``, as long as every step of the real
+    desktop since its reset was recorded.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Tape:
         self._sitting: Sitting | None = None
         self._opening: tuple[str, ...] = ()
         self._label = ""
+        self._lineage = Lineage()
 
     @property
     def running(self) -> bool:
@@ -88,8 +92,9 @@ class Tape:
             return
         wall_s = self._clock.wall_s()
         self._label = desktop.label
+        trace_id = new_trace_id(wall_s, self._rng)
         header = TraceHeader(
-            trace_id=new_trace_id(wall_s, self._rng),
+            trace_id=trace_id,
             desktop=desktop.name,
             width_px=desktop.width_px,
             height_px=desktop.height_px,
@@ -103,6 +108,7 @@ class Tape:
             checkpoint=self._label if frame_source == "simulator" else "",
             policy=self._config.policy,
             versions=self._config.versions,
+            follows=self._lineage.begin(trace_id, frame_source, fresh),
         )
         self._sitting = Sitting(header, self._sink, self._config.hold_clips, self.tally)
         self._opening = ("reset" if fresh else "resume",)
@@ -121,6 +127,7 @@ class Tape:
     def add(self, frame: Frame, group: Sequence[Event], due_ns: int) -> bool:
         """Add a frame and the events that led to it; return whether a clip is full."""
         if self._sitting is None:
+            self.gap()
             return False
         self._sitting.add(frame, group, due_ns)
         self.frames += 1
@@ -143,6 +150,7 @@ class Tape:
         """End the trace, if one is open, and hand on all of it."""
         self._opening = ()
         if self._sitting is not None:
+            self._lineage.end(self._sitting.frames)
             self._hand_on(self._sitting.end, state)
             self._sitting = None
 
@@ -150,7 +158,13 @@ class Tape:
         """Throw away what was not handed on yet; return how many frames that were."""
         dropped = self._sitting.discard() if self._sitting is not None else 0
         self.frames -= dropped
+        if dropped:
+            self.gap()
         return dropped
+
+    def gap(self) -> None:
+        """Say that the desktop takes a step, or an event, that no trace holds."""
+        self._lineage.gap()
 
     def _hand_on(self, verb: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:
         """Give clips to the sink; its refusal stops recording, visibly."""

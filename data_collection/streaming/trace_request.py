@@ -31,6 +31,8 @@ class TraceRequest(BaseModel):
     checkpoint: _Text = ""
     policy: _Text = ""
     versions: dict[_Text, _Text] = Field(default={}, max_length=64)
+    follows: _Text = ""
+    origin: _Text = ""
 
 
 def parse_header(obj: Any) -> TraceHeader:

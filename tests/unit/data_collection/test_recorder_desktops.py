@@ -147,3 +147,35 @@ def test_a_dead_real_desktop_ends_the_run_and_keeps_what_was_recorded(desk: Desk
     with pytest.raises(DesktopDied, match="x11"):
         desk.run(30)
     assert len(fills(desk.sink.clips)) == 19
+
+
+def test_traces_name_the_one_at_whose_end_the_real_desktop_stood(desk: Desk) -> None:
+    desk.run(45, {8: desk.press(HostAction.SWITCH), 16: desk.press(HostAction.SWITCH),
+                  24: desk.press(HostAction.SWITCH), 32: desk.press(HostAction.SWITCH)})  # fmt: skip
+    real, simulated, real_again, simulated_again, last = desk.sink.headers
+    assert real.follows == ""
+    assert (simulated.follows, real_again.follows) == (real.trace_id, real.trace_id)
+    assert (simulated_again.follows, last.follows) == (real_again.trace_id, real_again.trace_id)
+
+
+def test_a_trace_follows_none_when_something_between_was_not_recorded(desk: Desk) -> None:
+    desk.run(30, {8: desk.press(HostAction.PAUSE), 12: desk.press(HostAction.PAUSE),
+                  18: desk.press(HostAction.SWITCH)})  # fmt: skip
+    before, after, simulated = desk.sink.headers
+    assert (before.follows, after.follows) == ("", "")
+    assert simulated.follows == after.trace_id
+
+
+def test_a_discard_leaves_no_trace_to_follow(desk: Desk) -> None:
+    script = {40: desk.press(HostAction.DISCARD), 42: desk.answer("return")}
+    desk.run(60, script, hold_clips=1)
+    assert [header.follows for header in desk.sink.headers] == ["", ""]
+
+
+def test_a_simulator_that_is_reset_begins_a_trace_of_its_own(desk: Desk) -> None:
+    desk.run(30, {8: desk.press(HostAction.SWITCH), 16: desk.press(HostAction.RESET),
+                  24: desk.press(HostAction.SWITCH)})  # fmt: skip
+    real, simulated, reset, last = desk.sink.headers
+    assert (simulated.follows, reset.follows) == (real.trace_id, "")
+    assert last.follows == real.trace_id
+    assert kinds(desk.sink.clips_of(reset)) == ["reset"]
