@@ -63,6 +63,7 @@ STATUS_OF: dict[str, Status] = {
     "ChildDied": Status.CHECK_FAILED,
     "BindRefused": Status.REFUSED,
     "SinkError": Status.ENVIRONMENT,
+    "IndexFailed": Status.ENVIRONMENT,
     "LedgerDamaged": Status.CHECK_FAILED,
     "JournalCorrupt": Status.CHECK_FAILED,
     "CheckpointDamaged": Status.CHECK_FAILED,

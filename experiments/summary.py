@@ -88,8 +88,8 @@ def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
     """
     store = TraceStore.open(folder.traces)
     try:
-        rows = store.index.rows_after(0, store.index.last_commit)
-        acknowledged = sum(row.source != BASE_SOURCE for row in rows)
+        counts = store.index.counts()
+        acknowledged = sum(count.clips for count in counts if count.source != BASE_SOURCE)
         quarantined = store.index.quarantine_count()
     finally:
         store.close()

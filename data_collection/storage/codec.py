@@ -89,33 +89,65 @@ def encode_clip(clip: Clip) -> bytes:
     return b"".join((head, meta, pixels, _CRC.pack(crc)))
 
 
+@dataclass(frozen=True, slots=True)
+class ClipMeta:
+    """What a body says of its clip apart from the pixels; sizes in pixels."""
+
+    trace_id: str
+    seq: int
+    first_frame: int
+    width_px: int
+    height_px: int
+    t_mono_ns: tuple[int, ...]
+    events: tuple[tuple[Event, ...], ...]
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    count: int
+    height: int
+    width: int
+    meta: bytes
+    pixels: bytes
+
+
 def decode_clip(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
     """Return the clip of a body, allocating no more than ``limits`` allow.
 
     Raises:
         ClipCorrupt: the body is damaged, of another version, or outside the limits.
     """
-    if not _HEAD.size + _CRC.size <= len(body) <= limits.body_bytes:
-        raise ClipCorrupt("length", f"{len(body)} bytes")
-    magic, version, _, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
-    if magic != MAGIC:
-        raise ClipCorrupt("magic", "these bytes are no clip")
-    if zlib.crc32(memoryview(body)[: -_CRC.size]) != _CRC.unpack_from(body, len(body) - 4)[0]:
-        raise ClipCorrupt("crc", "the bytes do not match their checksum")
-    if version != VERSION:
-        raise ClipCorrupt("version", f"format {version}, this reader knows {VERSION}")
-    if _HEAD.size + meta_size + pixels_size + _CRC.size != len(body):
-        raise ClipCorrupt("length", "the parts do not add up to the body")
-    _check_size(count, height, width, limits)
-    pixels_at = _HEAD.size + meta_size
-    meta_json = _decompress(body[_HEAD.size : pixels_at], None, limits.meta_bytes)
-    raw = _decompress(
-        body[pixels_at : pixels_at + pixels_size], count * height * width * 3, limits.pixel_bytes
+    parts = _parts(body, limits)
+    frames = _frames(parts, limits)
+    meta = _meta_of(parts, limits)
+    return Clip(
+        trace_id=meta.trace_id,
+        seq=meta.seq,
+        first_frame=meta.first_frame,
+        frames=frames,
+        t_mono_ns=meta.t_mono_ns,
+        events=meta.events,
+        state=meta.state,
     )
-    frames = np.frombuffer(raw, np.uint8).reshape(count, height, width, 3).copy()
-    for index in range(1, count):
-        np.bitwise_xor(frames[index], frames[index - 1], out=frames[index])
-    return _clip(meta_json, frames)
+
+
+def decode_meta(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> ClipMeta:
+    """Return all of a body but its pixels, which are checked by the checksum alone.
+
+    Raises:
+        ClipCorrupt: as ``decode_clip``.
+    """
+    return _meta_of(_parts(body, limits), limits)
+
+
+def decode_frames(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> npt.NDArray[np.uint8]:
+    """Return a body's frames (N, height, width, 3) alone.
+
+    Raises:
+        ClipCorrupt: as ``decode_clip``.
+    """
+    return _frames(_parts(body, limits), limits)
 
 
 def body_sha(body: bytes) -> str:
@@ -186,6 +218,41 @@ def _meta(clip: Clip) -> dict[str, Any]:
     }
 
 
+def _parts(body: bytes, limits: ClipLimits) -> _Parts:
+    """Check a body's checksum, head and sizes; return its parts, still compressed."""
+    if not _HEAD.size + _CRC.size <= len(body) <= limits.body_bytes:
+        raise ClipCorrupt("length", f"{len(body)} bytes")
+    magic, version, _, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
+    if magic != MAGIC:
+        raise ClipCorrupt("magic", "these bytes are no clip")
+    if zlib.crc32(memoryview(body)[: -_CRC.size]) != _CRC.unpack_from(body, len(body) - 4)[0]:
+        raise ClipCorrupt("crc", "the bytes do not match their checksum")
+    if version != VERSION:
+        raise ClipCorrupt("version", f"format {version}, this reader knows {VERSION}")
+    if _HEAD.size + meta_size + pixels_size + _CRC.size != len(body):
+        raise ClipCorrupt("length", "the parts do not add up to the body")
+    _check_size(count, height, width, limits)
+    pixels_at = _HEAD.size + meta_size
+    return _Parts(
+        count,
+        height,
+        width,
+        body[_HEAD.size : pixels_at],
+        body[pixels_at : pixels_at + pixels_size],
+    )
+
+
+def _frames(parts: _Parts, limits: ClipLimits) -> npt.NDArray[np.uint8]:
+    shape = (parts.count, parts.height, parts.width, 3)
+    raw = _decompress(
+        parts.pixels, parts.count * parts.height * parts.width * 3, limits.pixel_bytes
+    )
+    frames = np.frombuffer(raw, np.uint8).reshape(shape).copy()
+    for index in range(1, parts.count):
+        np.bitwise_xor(frames[index], frames[index - 1], out=frames[index])
+    return frames
+
+
 def _check_size(count: int, height: int, width: int, limits: ClipLimits) -> None:
     if not 1 <= count <= limits.frames:
         raise ClipCorrupt("frames", f"{count} frames, at most {limits.frames}")
@@ -207,19 +274,24 @@ def _decompress(data: bytes, size: int | None, limit: int) -> bytes:
         raise ClipCorrupt("zstd", str(error)) from None
 
 
-def _clip(meta_json: bytes, frames: npt.NDArray[np.uint8]) -> Clip:
+def _meta_of(parts: _Parts, limits: ClipLimits) -> ClipMeta:
     try:
-        meta = json.loads(meta_json)
+        meta = json.loads(_decompress(parts.meta, None, limits.meta_bytes))
         trace_id, state = meta["trace_id"], meta["state"]
         if not isinstance(trace_id, str) or not isinstance(state, dict):
             raise TypeError("trace_id is no text or state no object")
-        return Clip(
+        times = tuple(_integer(t) for t in meta["t_mono_ns"])
+        events = tuple(_events(group) for group in meta["events"])
+        if not parts.count == len(times) == len(events):
+            raise ValueError(f"{parts.count} frames, {len(times)} times, {len(events)} groups")
+        return ClipMeta(
             trace_id=trace_id,
             seq=_integer(meta["seq"]),
             first_frame=_integer(meta["first_frame"]),
-            frames=frames,
-            t_mono_ns=tuple(_integer(t) for t in meta["t_mono_ns"]),
-            events=tuple(_events(group) for group in meta["events"]),
+            width_px=parts.width,
+            height_px=parts.height,
+            t_mono_ns=times,
+            events=events,
             state=state,
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:

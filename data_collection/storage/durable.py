@@ -9,6 +9,11 @@ from typing import IO
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
 
+def write(file: IO[bytes], data: bytes) -> None:
+    """Write to a file of the store or the spool; what every such write goes through."""
+    file.write(data)
+
+
 def sync_file(file: IO[bytes]) -> None:
     """Return once what was written to the file is on the disk."""
     file.flush()
@@ -30,7 +35,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that after a crash it is whole or not there at all."""
     unfinished = path.with_name(path.name + ".tmp")
     with open(unfinished, "wb") as file:
-        file.write(data)
+        write(file, data)
         sync_file(file)
     os.replace(unfinished, path)
     sync_folder(path.parent)

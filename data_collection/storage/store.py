@@ -8,26 +8,30 @@ the two, get theirs when the store is opened again.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from data_collection.storage import trace_file
+from data_collection.storage import purge, trace_file
 from data_collection.storage.codec import (
-    DEFAULT_LIMITS,
     ClipCorrupt,
-    ClipLimits,
     body_sha,
-    content_sha,
-    decode_clip,
-    sampling_weight,
 )
 from data_collection.storage.durable import write_atomic
-from data_collection.storage.index import Index, QuarantinedClip
+from data_collection.storage.encoded import EncodedClip as EncodedClip
+from data_collection.storage.encoded import row_of
+from data_collection.storage.index import Index, IndexFailed, QuarantinedClip
 from data_collection.storage.lock import StoreLock
-from data_collection.trace import Clip, ClipRow, ClipState, TraceHeader
+from data_collection.storage.reading import read_clip as read_clip
+from data_collection.storage.reading import read_frames as read_frames
+from data_collection.storage.recovery import Recovered as Recovered
+from data_collection.storage.recovery import open_index, recover_store
+from data_collection.storage.recovery import recover_file as recover_file
+from data_collection.storage.tombstone import LAST_SEQ, Tombstone, Withdrawal
+from data_collection.trace import ClipRow, ClipState, TraceHeader
 
-INDEX_FILE = "index.db"
 LOCK_FILE = "store.lock"
 QUARANTINE_FOLDER = "quarantine"
 
@@ -40,40 +44,6 @@ class TraceOpening(str, Enum):
     DIFFERENT = "different"
     """The id belongs to a trace with another header."""
     WITHDRAWN = "withdrawn"
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedClip:
-    """A clip's body and all that storing it needs to know of its content; no frames.
-
-    ``frames`` is how many there are, from the trace's frame ``first_frame`` on, due from
-    ``first_ns`` to ``last_ns`` (monotonic).
-    """
-
-    seq: int
-    first_frame: int
-    frames: int
-    first_ns: int
-    last_ns: int
-    body: bytes
-    body_sha: str
-    content_sha: str
-    weight: int
-
-    @classmethod
-    def of(cls, clip: Clip, body: bytes) -> EncodedClip:
-        """Compute hashes and weight of a clip and its body."""
-        return cls(
-            seq=clip.seq,
-            first_frame=clip.first_frame,
-            frames=len(clip.frames),
-            first_ns=clip.t_mono_ns[0],
-            last_ns=clip.t_mono_ns[-1],
-            body=body,
-            body_sha=body_sha(body),
-            content_sha=content_sha(clip),
-            weight=sampling_weight(clip.frames),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +65,45 @@ class Problem:
 
 
 class TraceStore:
-    """The store's only writer; safe to use from several threads."""
+    """The store; safe to call from several threads of the process that opened it.
+
+    ``recovered`` is what opening it put right.
+    """
 
     def __init__(self, root: Path, lock: StoreLock, index: Index) -> None:
         self.root = root
         self.index = index
+        self.recovered: list[Recovered] = []
         self._lock = lock
-        self._append = threading.Lock()
+        self._append = threading.RLock()
+        # Where the data of each trace ends in its file, bytes, and which files lack an ending.
         self._ends: dict[str, int] = {}
         self._unsealed: set[str] = set()
+        # Traces of which the index may know more than it said before it failed.
+        self._doubtful: set[str] = set()
 
     @classmethod
     def open(cls, root: Path) -> TraceStore:
-        """Open or create the store of a folder and finish what a crash left undone.
+        """Open or create the store in a folder and bring files and index together.
 
         Raises:
-            StoreLocked: another process holds it.
-            ValueError: a file of the folder is no trace.
+            StoreLocked: another process has it open.
+            OSError: the folder cannot be read or written.
         """
         root.mkdir(parents=True, exist_ok=True)
         lock = StoreLock.acquire(root / LOCK_FILE)
+        index: Index | None = None
         try:
-            store = cls(root, lock, Index.open(root / INDEX_FILE))
-            for path in sorted(root.glob("*" + trace_file.SUFFIX)):
-                store._recover(path)
+            index, damage = open_index(root)
+            store = cls(root, lock, index)
+            store._ends, store.recovered = recover_store(root, index)
+            store.recovered[:0] = damage
+            for trace_id, end in store._ends.items():
+                if not trace_file.is_sealed(store._path(trace_id), end):
+                    store._unsealed.add(trace_id)
         except BaseException:
+            if index is not None:
+                index.close()
             lock.release()
             raise
         return store
@@ -129,13 +113,13 @@ class TraceStore:
 
         Raises:
             ValueError: the trace id may not name a file.
+            FileExistsError: a file that holds no trace stands in the trace's place.
         """
-        path = self.root / trace_file.file_name(header.trace_id)
+        path = self._path(header.trace_id)
         with self._append:
             known = self.index.trace(header.trace_id)
             if known is None:
-                self._move_end(header.trace_id, trace_file.create(path, header))
-                self.index.add_trace(header)
+                self._create(path, header)
                 return TraceOpening.NEW
         if known[1] is ClipState.TOMBSTONED:
             return TraceOpening.WITHDRAWN
@@ -146,39 +130,103 @@ class TraceStore:
         known = self.index.trace(trace_id)
         return known[0] if known and known[1] is ClipState.COMMITTED else None
 
+    def is_withdrawn(self, trace_id: str, seq: int) -> bool:
+        """Tell whether a clip's place was withdrawn, before or after the clip came."""
+        known = self.index.trace(trace_id)
+        if known is None:
+            return False
+        row = self.index.clip(trace_id, seq)
+        return (
+            known[1] is ClipState.TOMBSTONED
+            or (row is not None and row.state is ClipState.TOMBSTONED)
+            or self.index.is_refused(trace_id, seq, seq)
+        )
+
     def append(self, header: TraceHeader, encoded: EncodedClip, now_wall_s: float) -> Stored:
         """Store a clip of an opened trace, durably, unless its place is taken.
 
         Raises:
-            KeyError: the trace was never opened, or is withdrawn.
+            KeyError: the trace was never opened, or it or the clip's place is withdrawn.
+            OSError: the disk or the index failed; the clip is not stored.
         """
-        path = self.root / trace_file.file_name(header.trace_id)
         with self._append:
             taken = self.index.clip(header.trace_id, encoded.seq)
             if taken:
                 return Stored(taken, new=False)
             if self.header(header.trace_id) is None:
                 raise KeyError(header.trace_id)
+            if self.index.is_refused(header.trace_id, encoded.seq, encoded.seq):
+                raise KeyError(f"{header.trace_id}/{encoded.seq}")
+            row = self.index.numbered(row_of(header, encoded, 0, now_wall_s))
+            noted = trace_file.CommitRecord(row.commit, now_wall_s, row.weight, row.content_sha)
             record = trace_file.append_body(
-                path, self._ends[header.trace_id], encoded.seq, encoded.last_ns, encoded.body
+                self._path(header.trace_id),
+                self._end(header.trace_id),
+                encoded.seq,
+                encoded.last_ns,
+                encoded.body,
+                noted,
             )
-            self._move_end(header.trace_id, record.end)
-            row = _row(header, encoded, record.offset, now_wall_s)
-            return Stored(self.index.commit(row), new=True)
+            self._unsealed.add(header.trace_id)
+            with self._index_knows_more_after_a_failure(header.trace_id):
+                stored = self.index.restore(replace(row, offset=record.offset))
+            self._ends[header.trace_id] = record.end
+            return Stored(stored, new=True)
 
-    def tombstone(self, trace_id: str) -> bool:
-        """Withdraw a trace; False if there is none of that id."""
+    def withdraw(
+        self, trace_id: str, first: int | None = None, last: int | None = None
+    ) -> list[ClipRow] | None:
+        """Take back a trace, or some of its clips; again changes nothing.
+
+        Each clip's withdrawal is a row of its own in the order of commits. Clips of the
+        interval that have not arrived yet are refused when they do.
+
+        Args:
+            trace_id: an opened trace.
+            first: the first clip taken back; from the beginning if not given.
+            last: the last one; to the end, and all that comes later, if not given.
+
+        Returns:
+            The withdrawal rows of the interval, None if there is no such trace.
+        """
+        whole = first is None and last is None
+        low = 0 if first is None else max(first, 0)
+        high = LAST_SEQ if last is None else min(last, LAST_SEQ)
         with self._append:
-            if self.index.trace(trace_id) is None:
-                return False
-            path = self.root / trace_file.file_name(trace_id)
-            # In the file as well, so that an index rebuilt from files knows of it.
-            at = self._ends[trace_id]
-            self._move_end(
-                trace_id, trace_file.append_note(path, at, trace_file.TOMBSTONE_RECORD, {})
+            known = self.index.trace(trace_id)
+            if known is None:
+                return None
+            live = [
+                row
+                for row in self.index.trace_rows(trace_id)
+                if low <= row.seq <= high and row.state is ClipState.COMMITTED
+            ]
+            is_told = self.index.is_refused(trace_id, low, high) and (
+                not whole or known[1] is ClipState.TOMBSTONED
             )
-            self.index.tombstone(trace_id)
-            return True
+            if low <= high and (live or not is_told):
+                commits = range(self.index.last_commit + 1, self.index.last_commit + 1 + len(live))
+                fresh = tuple(map(Withdrawal, live, commits))
+                self._tell(trace_id, Tombstone(low, high, whole, fresh))
+            return [one.row for one in self.index.withdrawals(trace_id, low, high)]
+
+    def purge(self, trace_id: str | None = None, upto_commit: int | None = None) -> int:
+        """Destroy the bytes of withdrawn clips; every other clip stays where it is.
+
+        Args:
+            trace_id: of this trace only.
+            upto_commit: those whose withdrawal has at most this commit number.
+
+        Returns:
+            How many bytes of clips were destroyed.
+        """
+        upto = self.index.last_commit if upto_commit is None else upto_commit
+        destroyed_bytes = 0
+        with self._append:
+            for one in self.index.unpurged(upto):
+                if trace_id in (None, one):
+                    destroyed_bytes += self._purge(one, upto)
+        return destroyed_bytes
 
     def quarantine(self, clip: QuarantinedClip, body: bytes) -> None:
         """Keep a refused body and its reason apart from the traces.
@@ -194,120 +242,92 @@ class TraceStore:
         write_atomic(folder / f"{stem}.reason.txt", f"{clip.code}: {clip.hint}\n".encode())
         self.index.quarantine(clip)
 
-    def verify(self) -> list[Problem]:
-        """Read every committed clip back; return what is wrong."""
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
+        """Read every clip that stands back; return what is wrong.
+
+        Args:
+            progress: told how many rows of how many are done.
+        """
         problems: list[Problem] = []
-        rows = self.index.rows_after(0, self.index.last_commit)
-        for number, row in enumerate(rows, start=1):
-            if row.commit != number:
-                problems.append(
-                    Problem(row.trace_id, row.seq, "commit_gap", f"{row.commit}, not {number}")
-                )
-            try:
-                read_clip(self.root, row)
-            except ClipCorrupt as error:
-                problems.append(Problem(row.trace_id, row.seq, error.code, error.hint))
+        last = self.index.last_commit
+        expected = 1
+        for row in self.index.rows_after(0, last):
+            if row.commit != expected:
+                hint = f"commit {row.commit} follows {expected - 1}: a trace's file may be missing"
+                problems.append(Problem(row.trace_id, row.seq, "commit_gap", hint))
+            expected = row.commit + 1
+            if row.state is ClipState.COMMITTED:
+                try:
+                    read_clip(self.root, row)
+                except ClipCorrupt as error:
+                    problems.append(Problem(row.trace_id, row.seq, error.code, error.hint))
+            if progress is not None:
+                progress(row.commit, last)
         return problems
 
     def close(self) -> None:
         """End the files written to, close the index, give the lock back."""
         with self._append:
-            for trace_id in sorted(self._unsealed):
-                path = self.root / trace_file.file_name(trace_id)
-                trace_file.seal(path, self._ends[trace_id])
-            self.index.close()
-            self._lock.release()
+            try:
+                for trace_id in sorted(self._unsealed):
+                    trace_file.seal(self._path(trace_id), self._end(trace_id))
+            finally:
+                self.index.close()
+                self._lock.release()
 
-    def _move_end(self, trace_id: str, end: int) -> None:
-        self._ends[trace_id] = end
-        self._unsealed.add(trace_id)
+    def _path(self, trace_id: str) -> Path:
+        return self.root / trace_file.file_name(trace_id)
 
-    def _recover(self, path: Path) -> None:
-        """Commit the whole clips of a file that the index lacks; find where its data ends."""
-        trace_id = path.name.removesuffix(trace_file.SUFFIX)
-        known = self.index.trace(trace_id)
-        header = known[0] if known else trace_file.read_header(path)
-        if trace_file.file_name(header.trace_id) != path.name:
-            raise ValueError(f"{path.name} holds the trace {header.trace_id}")
-        if known is None:
-            self.index.add_trace(header)
-        end = self.index.end_of_last_body(trace_id)
-        for record in trace_file.scan(path, end):
-            if isinstance(record, trace_file.BodyRecord):
-                if not self._adopt(path, header, record):
-                    break
-            elif record.name == trace_file.TOMBSTONE_RECORD:
-                self.index.tombstone(trace_id)
-            end = record.end
-        self._ends[trace_id] = end
-        if not trace_file.is_sealed(path, end):
-            self._unsealed.add(trace_id)
+    def _create(self, path: Path, header: TraceHeader) -> None:
+        if path.exists() and not _is_trace_of(path, header):
+            raise FileExistsError(f"{path} holds another thing than the trace {header.trace_id}")
+        self._ends[header.trace_id] = trace_file.create(path, header)
+        self._unsealed.add(header.trace_id)
+        self.index.add_trace(header)
 
-    def _adopt(self, path: Path, header: TraceHeader, record: trace_file.BodyRecord) -> bool:
-        """Commit a body that has no row; False if it is torn."""
+    def _end(self, trace_id: str) -> int:
+        if trace_id in self._doubtful:
+            known = self.index.end_of_last_body(trace_id)
+            self._ends[trace_id] = max(self._ends[trace_id], known)
+            self._doubtful.discard(trace_id)
+        return self._ends[trace_id]
+
+    @contextmanager
+    def _index_knows_more_after_a_failure(self, trace_id: str) -> Iterator[None]:
+        """A commit that failed may have reached the disk: look before the next write."""
         try:
-            clip = decode_clip(record.body, ClipLimits.of_header(header))
-        except ClipCorrupt:
-            return False
-        if self.index.clip(header.trace_id, clip.seq) is None:
-            # A killed process may have left the bytes in memory, and a row promises the disk.
-            trace_file.sync(path)
-            # Nobody noted when it was acknowledged; the file was last written then.
-            encoded = EncodedClip.of(clip, record.body)
-            self.index.commit(_row(header, encoded, record.offset, path.stat().st_mtime))
-        return True
+            yield
+        except IndexFailed:
+            self._doubtful.add(trace_id)
+            raise
+
+    def _tell(self, trace_id: str, tombstone: Tombstone) -> None:
+        # In the file first, so that an index rebuilt from files knows of it.
+        end = trace_file.append_note(self._path(trace_id), self._end(trace_id), *tombstone.note())
+        self._unsealed.add(trace_id)
+        with self._index_knows_more_after_a_failure(trace_id):
+            self.index.withdraw(trace_id, tombstone)
+        self._ends[trace_id] = end
+
+    def _purge(self, trace_id: str, upto: int) -> int:
+        path = self._path(trace_id)
+        known = self.index.trace(trace_id)
+        withdrawals = self.index.withdrawals(trace_id)
+        due = [one for one in withdrawals if not one.purged and one.commit <= upto]
+        destroyed_bytes = purge.destroy_bodies(path, due)
+        is_whole = known is not None and known[1] is ClipState.TOMBSTONED
+        if known and is_whole and all(one.commit <= upto for one in withdrawals):
+            gone = tuple(replace(one, purged=True) for one in withdrawals)
+            self._ends[trace_id] = trace_file.create(
+                path, known[0], Tombstone(withdrawals=gone).note()
+            )
+            self._unsealed.add(trace_id)
+        self.index.mark_purged(one.commit for one in due)
+        return destroyed_bytes
 
 
-def read_clip(root: Path, row: ClipRow, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
-    """Read a clip that a row places; any process may, without the index.
-
-    Args:
-        root: the store's folder.
-        row: a committed row of that store.
-        limits: what to allocate at most.
-
-    Raises:
-        ClipCorrupt: the bytes are not there or not the ones the row speaks of.
-    """
-    if row.file != trace_file.file_name(row.trace_id):
-        raise ClipCorrupt("file", f"{row.file!r} is not the file of {row.trace_id}")
-    if row.length > limits.body_bytes:
-        raise ClipCorrupt("length", f"{row.length} bytes")
+def _is_trace_of(path: Path, header: TraceHeader) -> bool:
     try:
-        with open(root / row.file, "rb") as file:
-            file.seek(row.offset)
-            body = file.read(row.length)
-    except OSError as error:
-        raise ClipCorrupt("file", str(error)) from None
-    if len(body) != row.length:
-        raise ClipCorrupt("length", f"{len(body)} of {row.length} bytes")
-    if body_sha(body) != row.body_sha:
-        raise ClipCorrupt("body_sha", "these are not the bytes that were acknowledged")
-    clip = decode_clip(body, limits)
-    if (clip.trace_id, clip.seq) != (row.trace_id, row.seq):
-        raise ClipCorrupt("place", f"the body is {clip.trace_id}/{clip.seq}")
-    return clip
-
-
-def _row(
-    header: TraceHeader, encoded: EncodedClip, offset: int, acknowledged_wall_s: float
-) -> ClipRow:
-    return ClipRow(
-        commit=0,
-        trace_id=header.trace_id,
-        seq=encoded.seq,
-        source=header.source,
-        file=trace_file.file_name(header.trace_id),
-        offset=offset,
-        length=len(encoded.body),
-        body_sha=encoded.body_sha,
-        content_sha=encoded.content_sha,
-        first_frame=encoded.first_frame,
-        frames=encoded.frames,
-        # Generated frames are context, never targets.
-        weight=encoded.weight if header.frame_source == "real" else 0,
-        frame_source=header.frame_source,
-        policy=header.policy,
-        captured_wall_s=header.wall_s(encoded.last_ns),
-        acknowledged_wall_s=acknowledged_wall_s,
-    )
+        return trace_file.read_header(path) == header
+    except ValueError:
+        return False

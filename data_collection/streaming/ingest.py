@@ -143,6 +143,8 @@ class IngestService:
         header = self.store.header(trace_id)
         if header is None:
             return Withdrawn(trace_id)
+        if self.store.is_withdrawn(trace_id, seq):
+            return Withdrawn(trace_id)
         taken = self.store.index.clip(trace_id, seq)
         if taken:
             return _taken(taken, received_sha)
@@ -160,7 +162,7 @@ class IngestService:
 
     def withdraw(self, trace_id: str) -> bool:
         """Tombstone a trace; False if there is none of that id."""
-        return self.store.tombstone(trace_id)
+        return self.store.withdraw(trace_id) is not None
 
     def _store(self, header: TraceHeader, clip: Clip, body: bytes) -> PutOutcome:
         encoded = EncodedClip.of(clip, body)

@@ -5,6 +5,7 @@ from pathlib import Path
 from trace_samples import sample_header
 
 from data_collection.storage.index import Index, QuarantinedClip, SourceCount
+from data_collection.storage.tombstone import Tombstone, Withdrawal
 from data_collection.trace import ClipRow, ClipState
 
 
@@ -51,7 +52,7 @@ def test_a_withdrawn_original_gives_its_weight_to_the_next_of_its_kind(tmp_path:
         index.add_trace(sample_header(trace_id))
     assert index.commit(row(0, "t-1", "same")).weight == 3
     assert index.commit(row(0, "t-2", "same")).weight == 0
-    index.tombstone("t-1")
+    index.withdraw("t-1", Tombstone(withdrawals=(Withdrawal(index.trace_rows("t-1")[0], 3),)))
     assert index.commit(row(0, "t-3", "same")).weight == 3
     assert index.counts() == [
         SourceCount("human", ClipState.COMMITTED, 2),
@@ -59,7 +60,7 @@ def test_a_withdrawn_original_gives_its_weight_to_the_next_of_its_kind(tmp_path:
     ]
     summaries = [(t.header.trace_id, t.state.value, t.clips) for t in index.traces()]
     assert summaries == [
-        ("t-1", "tombstoned", 1),
+        ("t-1", "tombstoned", 0),
         ("t-2", "committed", 1),
         ("t-3", "committed", 1),
     ]

@@ -150,7 +150,7 @@ def test_a_withdrawn_trace_is_gone_for_the_collector_and_named_to_the_trainer(
     assert open_trace(client) == 410
     commits = client.get("/commits").json()
     assert commits["withdrawn"] == ["t-1"]
-    assert [row["state"] for row in commits["rows"]] == ["tombstoned"]
+    assert [row["state"] for row in commits["rows"]] == ["tombstoned"] * 2
     assert client.get("/traces/t-1").json()["state"] == "tombstoned"
 
 

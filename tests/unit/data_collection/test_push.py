@@ -164,7 +164,7 @@ def test_clips_of_a_withdrawn_trace_are_deleted(
     spool: Spool, store: TraceStore, pusher: Pusher
 ) -> None:
     store.open_trace(sample_header())
-    store.tombstone("t-1")
+    store.withdraw("t-1")
     fill(spool, [sample_clip(0), sample_clip(1)])
     pusher.start()
     assert pusher.stop(PATIENCE_S) == 0

@@ -10,32 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mcap.stream_reader import StreamReader
-from trace_samples import sample_clip, sample_header
+from trace_samples import encoded, filled, sample_clip, sample_header, stored
 
 from data_collection.storage import trace_file
 from data_collection.storage.codec import ClipCorrupt, encode_clip
 from data_collection.storage.lock import StoreLocked
-from data_collection.storage.store import EncodedClip, TraceOpening, TraceStore, read_clip
-from data_collection.trace import Clip, ClipRow, ClipState
+from data_collection.storage.store import TraceOpening, TraceStore, read_clip
 
 HERE = Path(__file__).parent
-
-
-def encoded(clip: Clip) -> EncodedClip:
-    return EncodedClip.of(clip, encode_clip(clip))
-
-
-def append(store: TraceStore, seq: int, trace_id: str = "t-1") -> ClipRow:
-    header = sample_header(trace_id)
-    return store.append(header, encoded(sample_clip(seq, trace_id)), 2000.0).row
-
-
-def filled(root: Path, clips: int) -> list[ClipRow]:
-    store = TraceStore.open(root)
-    store.open_trace(sample_header())
-    rows = [append(store, seq) for seq in range(clips)]
-    store.close()
-    return rows
 
 
 def test_a_stored_clip_reads_back_from_its_row_alone(tmp_path: Path) -> None:
@@ -61,7 +43,7 @@ def test_a_trace_goes_on_after_a_restart(tmp_path: Path) -> None:
     first = filled(tmp_path, 2)
     store = TraceStore.open(tmp_path)
     assert store.open_trace(sample_header()) is TraceOpening.KNOWN
-    row = append(store, 2)
+    row = stored(store, 2)
     assert [row.commit for row in store.index.rows_after(0, 10)] == [1, 2, 3]
     assert store.index.rows_after(1, 1) == first[1:]
     assert row.offset > first[1].offset
@@ -72,7 +54,7 @@ def test_a_trace_goes_on_after_a_restart(tmp_path: Path) -> None:
 def test_the_same_place_is_never_filled_twice(tmp_path: Path) -> None:
     store = TraceStore.open(tmp_path)
     store.open_trace(sample_header())
-    append(store, 0)
+    stored(store, 0)
     other = sample_clip(0, look=99)
     again = store.append(sample_header(), encoded(other), 2000.0)
     assert not again.new
@@ -85,7 +67,7 @@ def test_equal_content_weighs_nothing_the_second_time(tmp_path: Path) -> None:
     store = TraceStore.open(tmp_path)
     for trace_id in ("t-1", "t-2"):
         store.open_trace(sample_header(trace_id))
-    first, second = append(store, 0), append(store, 0, "t-2")
+    first, second = stored(store, 0), stored(store, 0, "t-2")
     assert first.weight > 0
     assert (second.commit, second.weight) == (2, 0)
     store.close()
@@ -98,7 +80,7 @@ def test_generated_frames_are_context_and_do_not_shadow_the_real_ones(tmp_path: 
     store.open_trace(sample_header("t-2"))
     generated = store.append(simulated, encoded(sample_clip(0)), 2000.0).row
     assert (generated.weight, generated.frame_source) == (0, "simulator")
-    assert append(store, 0, "t-2").weight > 0
+    assert stored(store, 0, "t-2").weight > 0
     store.close()
 
 
@@ -121,12 +103,21 @@ def test_a_second_writer_is_told_who_holds_the_store(tmp_path: Path) -> None:
     TraceStore.open(tmp_path).close()
 
 
-def test_a_file_that_is_no_trace_is_named_and_holds_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "stray.mcap").write_bytes(b"something else, longer than a magic")
-    with pytest.raises(ValueError, match=r"stray\.mcap"):
-        TraceStore.open(tmp_path)
-    (tmp_path / "stray.mcap").unlink()
-    TraceStore.open(tmp_path).close()
+def test_a_file_that_is_no_trace_is_left_alone_and_named(tmp_path: Path) -> None:
+    filled(tmp_path, 1)
+    stray = b"something else, longer than a magic"
+    (tmp_path / "stray.mcap").write_bytes(stray)
+    shutil.copy(tmp_path / "t-1.mcap", tmp_path / "copy.mcap")
+    store = TraceStore.open(tmp_path)
+    assert [(one.trace, one.reason) for one in store.recovered] == [
+        ("copy.mcap", "left alone: copy.mcap holds the trace t-1"),
+        ("stray.mcap", "left alone: stray.mcap holds no trace header"),
+    ]
+    with pytest.raises(FileExistsError, match="stray"):
+        store.open_trace(sample_header("stray"))
+    assert stored(store, 1).commit == 2
+    store.close()
+    assert (tmp_path / "stray.mcap").read_bytes() == stray
 
 
 def test_a_file_torn_at_any_byte_keeps_what_was_whole(tmp_path: Path) -> None:
@@ -144,7 +135,7 @@ def test_a_file_torn_at_any_byte_keeps_what_was_whole(tmp_path: Path) -> None:
         found = store.index.rows_after(0, 10)
         assert [row.commit for row in found] == list(range(1, whole + 1))
         assert [row.body_sha for row in found] == [row.body_sha for row in rows[:whole]]
-        assert append(store, whole).commit == whole + 1
+        assert stored(store, whole).commit == whole + 1
         assert store.verify() == []
         store.close()
         shutil.rmtree(root)
@@ -164,40 +155,17 @@ def test_bytes_without_a_row_get_theirs_at_the_next_start(tmp_path: Path) -> Non
     store.close()
 
 
-def test_a_lost_index_is_rebuilt_with_what_was_withdrawn(tmp_path: Path) -> None:
-    store = TraceStore.open(tmp_path)
-    for trace_id in ("t-1", "t-2"):
-        store.open_trace(sample_header(trace_id))
-        append(store, 0, trace_id)
-    assert store.tombstone("t-2")
-    assert not store.tombstone("t-3")
-    before = store.index.rows_after(0, 10)
-    assert [row.state for row in before] == [ClipState.COMMITTED, ClipState.TOMBSTONED]
-    store.close()
-    for path in tmp_path.glob("index.db*"):
-        path.unlink()
-    store = TraceStore.open(tmp_path)
-    after = store.index.rows_after(0, 10)
-    assert [replace(row, acknowledged_wall_s=2000.0) for row in after] == before
-    assert store.index.tombstoned() == ["t-2"]
-    assert store.open_trace(sample_header("t-2")) is TraceOpening.WITHDRAWN
-    with pytest.raises(KeyError):
-        append(store, 1, "t-2")
-    store.close()
-
-
 WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_store import append
-from trace_samples import sample_header
+from trace_samples import sample_header, stored
 from data_collection.storage.store import TraceStore
 store = TraceStore.open(Path(sys.argv[1]))
 store.open_trace(sample_header())
 seq = store.index.last_commit
 while True:
-    print(append(store, seq).seq, flush=True)
+    print(stored(store, seq).seq, flush=True)
     seq += 1
 """
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from data_collection.events import Button, ButtonChanged, Event, KeyChanged, PointerMoved
-from data_collection.trace import Clip, Consent, TraceHeader
+from data_collection.storage.codec import encode_clip
+from data_collection.storage.store import EncodedClip, TraceStore
+from data_collection.trace import Clip, ClipRow, Consent, TraceHeader
 
 FPS = 5
 WIDTH_PX, HEIGHT_PX = 24, 16
@@ -63,3 +67,24 @@ def sample_clip(
     events[0] += (press,)
     events[-1] += (key,)
     return Clip(trace_id, seq, first, pixels, times, tuple(events), {"focus": "terminal", "n": seq})
+
+
+def encoded(clip: Clip) -> EncodedClip:
+    return EncodedClip.of(clip, encode_clip(clip))
+
+
+def stored(
+    store: TraceStore, seq: int, trace_id: str = "t-1", *, look: int | None = None
+) -> ClipRow:
+    """Append a sample clip to an opened trace; return its row."""
+    clip = sample_clip(seq, trace_id, look=look)
+    return store.append(sample_header(trace_id), encoded(clip), 2000.0).row
+
+
+def filled(root: Path, clips: int) -> list[ClipRow]:
+    """Make a closed store that holds one trace; return its rows."""
+    store = TraceStore.open(root)
+    store.open_trace(sample_header())
+    rows = [stored(store, seq) for seq in range(clips)]
+    store.close()
+    return rows
