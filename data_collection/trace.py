@@ -38,7 +38,8 @@ class TraceHeader:
     ``anchor_wall_s`` is the wall-clock time at ``anchor_mono_ns``; every other time
     of the trace is monotonic. ``frame_source`` is ``real``, or ``simulator`` when the
     frames were generated (then ``checkpoint`` names the weights, and the frames are
-    context, never targets).
+    context, never targets), or ``missing`` when nobody has them: then they are black, and
+    the trace is there for its events.
 
     ``follows`` names the trace at whose end the real desktop stood when this one began;
     it is empty where a reset came first, or something that no trace holds. Replaying

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from data_collection.imports.demo_logs import DemoLogs
 from data_collection.imports.importer import (
     ImportedTrace,
     Importer,
@@ -25,7 +26,7 @@ __all__ = [
     "importer_named",
 ]
 
-FORMATS: Mapping[str, Importer] = {}
+FORMATS: Mapping[str, Importer] = {importer.name: importer for importer in (DemoLogs(),)}
 
 
 def importer_named(name: str) -> Importer:
@@ -35,9 +36,8 @@ def importer_named(name: str) -> Importer:
         UnknownFormat: there is none.
     """
     if name not in FORMATS:
-        nearest = get_close_matches(name, FORMATS, n=1, cutoff=0.0)
+        nearest = get_close_matches(name, FORMATS, n=1, cutoff=0.0)[0]
         raise UnknownFormat(
-            f"no import {name!r}; did you mean {', '.join(nearest)!r}? "
-            f"There are: {', '.join(FORMATS)}"
+            f"no import {name!r}; did you mean {nearest!r}? There are: {', '.join(FORMATS)}"
         )
     return FORMATS[name]

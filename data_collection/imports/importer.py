@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from data_collection.storage.store import TraceStore
+from data_collection.trace import Consent
 
 Progress = Callable[[int, int], None]
-"""Told how many lines are done, of how many."""
+"""Told how many bytes are read, of how many."""
 
 
 class UnknownFormat(ValueError):
@@ -61,14 +62,20 @@ class Importer(Protocol):
     summary: str
 
     def load(
-        self, source: Path, store: TraceStore, *, progress: Progress | None = None
+        self,
+        source: Path,
+        store: TraceStore,
+        *,
+        consent: Consent = Consent.GIVEN,
+        progress: Progress | None = None,
     ) -> ImportReport:
         """Add what is at ``source`` to a store; doing so again changes nothing.
 
         Args:
             source: a file or a folder.
             store: the open store.
-            progress: told as the lines are read.
+            consent: what the one who imports knows of the recorded people's agreement.
+            progress: told as the files are read.
 
         Raises:
             ImportSourceMissing: there is nothing to import.

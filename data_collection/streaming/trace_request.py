@@ -27,7 +27,7 @@ class TraceRequest(BaseModel):
     anchor_wall_s: float
     anchor_mono_ns: _Int64
     fps: int = Field(default=FPS, ge=1, le=120)
-    frame_source: Literal["real", "simulator"] = "real"
+    frame_source: Literal["real", "simulator", "missing"] = "real"
     checkpoint: _Text = ""
     policy: _Text = ""
     versions: dict[_Text, _Text] = Field(default={}, max_length=64)
