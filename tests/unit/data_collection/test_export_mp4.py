@@ -86,7 +86,7 @@ def test_only_what_may_leave_leaves(tmp_path: Path) -> None:
     for trace_id, source in (("dreamt", "simulator"), ("blank", "missing")):
         header, clips = scripted_clips(trace_id, 5, 1)
         add(store, TraceHeader.from_json({**header.to_json(), "frame_source": source}), clips)
-    store.tombstone("gappy")
+    store.withdraw("gappy")
 
     def export(name: str, **options: object) -> tuple[set[str], dict[str, str]]:
         report = FORMATS["mp4"].export(

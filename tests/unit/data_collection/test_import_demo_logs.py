@@ -193,7 +193,7 @@ def test_a_second_import_changes_nothing(tmp_path: Path) -> None:
     assert [trace.id for trace in second.traces] == [trace.id for trace in first.traces]
     assert {trace.new for trace in first.traces} == {True}
     assert {trace.new for trace in second.traces} == {False}
-    store.tombstone("demo-1755302411-17-0")
+    store.withdraw("demo-1755302411-17-0")
     third = DemoLogs().load(RECORDED, store)
     assert (1, "withdrawn_trace") in codes(third)
     store.close()
