@@ -80,7 +80,8 @@ class Index:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.RLock()
-        self._last_commit = self._highest_commit()
+        # None after a failure: a commit that failed may have reached the disk all the same.
+        self._last_commit: int | None = None
 
     @classmethod
     def open(cls, path: Path) -> Index:
@@ -110,7 +111,10 @@ class Index:
     @property
     def last_commit(self) -> int:
         """The highest commit number, 0 in an empty store."""
-        return self._last_commit
+        with self._lock:
+            if self._last_commit is None:
+                self._last_commit = self._highest_commit()
+            return self._last_commit
 
     def add_trace(self, header: TraceHeader) -> None:
         """Add a trace that is not there yet."""
@@ -138,9 +142,7 @@ class Index:
                 (row.content_sha, ClipState.COMMITTED.value),
             )
             weight = 0 if duplicate else row.weight
-            # Read anew: a commit that failed may have reached the disk all the same.
-            self._last_commit = self._highest_commit()
-            return replace(row, commit=self._last_commit + 1, weight=weight)
+            return replace(row, commit=self.last_commit + 1, weight=weight)
 
     def commit(self, row: ClipRow) -> ClipRow:
         """Add a row under the next commit number; return it as ``numbered`` does."""
@@ -149,8 +151,10 @@ class Index:
 
     def restore(self, row: ClipRow) -> ClipRow:
         """Add a row under its own commit number, which is free."""
-        self._write(f"INSERT INTO clips VALUES ({_marks(row)})", tuple(row.to_json().values()))
-        self._last_commit = max(self._last_commit, row.commit)
+        with self._lock:
+            last_commit, self._last_commit = self.last_commit, None
+            self._write(f"INSERT INTO clips VALUES ({_marks(row)})", tuple(row.to_json().values()))
+            self._last_commit = max(last_commit, row.commit)
         return row
 
     def is_free(self, commit: int) -> bool:
@@ -200,6 +204,7 @@ class Index:
         A clip that has no row yet (its bytes are gone) gets one.
         """
         with self.together():
+            self._last_commit = None
             for withdrawal in tombstone.withdrawals:
                 clip = replace(withdrawal.clip, state=ClipState.TOMBSTONED)
                 self._write(
@@ -223,7 +228,6 @@ class Index:
                     "UPDATE traces SET state = ? WHERE trace_id = ?",
                     (ClipState.TOMBSTONED.value, trace_id),
                 )
-        self._last_commit = self._highest_commit()
 
     def is_refused(self, trace_id: str, first: int, last: int) -> bool:
         """Tell whether one withdrawal took back all the clips ``first`` to ``last``."""
@@ -321,7 +325,7 @@ class Index:
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                self._last_commit = self._highest_commit()
+                self._last_commit = None
                 raise
 
     def close(self) -> None:
@@ -337,7 +341,7 @@ class Index:
             (ClipState.TOMBSTONED.value,),
         )
         for row in old:
-            withdrawal = Withdrawal(row, self._last_commit + 1)
+            withdrawal = Withdrawal(row, self.last_commit + 1)
             self.withdraw(row.trace_id, Tombstone(withdrawals=(withdrawal,)))
 
     def _highest_commit(self) -> int:

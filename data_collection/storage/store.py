@@ -22,7 +22,7 @@ from data_collection.storage.codec import (
 from data_collection.storage.durable import write_atomic
 from data_collection.storage.encoded import EncodedClip as EncodedClip
 from data_collection.storage.encoded import row_of
-from data_collection.storage.index import Index, IndexFailed, QuarantinedClip
+from data_collection.storage.index import Index, QuarantinedClip
 from data_collection.storage.lock import StoreLock
 from data_collection.storage.reading import read_clip as read_clip
 from data_collection.storage.reading import read_frames as read_frames
@@ -79,8 +79,8 @@ class TraceStore:
         # Where the data of each trace ends in its file, bytes, and which files lack an ending.
         self._ends: dict[str, int] = {}
         self._unsealed: set[str] = set()
-        # Traces of which the index may know more than it said before it failed.
-        self._doubtful: set[str] = set()
+        # Traces whose last record may be in the index although it failed: the end it would have.
+        self._doubtful: dict[str, tuple[int, Callable[[], bool]]] = {}
 
     @classmethod
     def open(cls, root: Path) -> TraceStore:
@@ -167,11 +167,14 @@ class TraceStore:
                 encoded.body,
                 noted,
             )
-            self._unsealed.add(header.trace_id)
-            with self._index_knows_more_after_a_failure(header.trace_id):
-                stored = self.index.restore(replace(row, offset=record.offset))
-            self._ends[header.trace_id] = record.end
-            return Stored(stored, new=True)
+            row = replace(row, offset=record.offset)
+
+            def is_indexed() -> bool:
+                return self.index.clip(header.trace_id, encoded.seq) is not None
+
+            with self._ending_at(header.trace_id, record.end, is_indexed):
+                self.index.restore(row)
+            return Stored(row, new=True)
 
     def withdraw(
         self, trace_id: str, first: int | None = None, last: int | None = None
@@ -286,28 +289,42 @@ class TraceStore:
         self.index.add_trace(header)
 
     def _end(self, trace_id: str) -> int:
+        """Return where a trace's data ends, after settling what a failure left open."""
         if trace_id in self._doubtful:
-            known = self.index.end_of_last_body(trace_id)
-            self._ends[trace_id] = max(self._ends[trace_id], known)
-            self._doubtful.discard(trace_id)
+            end, is_indexed = self._doubtful[trace_id]
+            if is_indexed():
+                self._ends[trace_id] = end
+            del self._doubtful[trace_id]
         return self._ends[trace_id]
 
     @contextmanager
-    def _index_knows_more_after_a_failure(self, trace_id: str) -> Iterator[None]:
-        """A commit that failed may have reached the disk: look before the next write."""
+    def _ending_at(self, trace_id: str, end: int, is_indexed: Callable[[], bool]) -> Iterator[None]:
+        """Move a trace's end once its record in the index is made.
+
+        A commit that failed may have reached the disk: before the next write to the
+        file the index is asked whether it did, and until then nothing is cut.
+        """
+        self._unsealed.add(trace_id)
         try:
             yield
-        except IndexFailed:
-            self._doubtful.add(trace_id)
+        except BaseException:
+            self._doubtful[trace_id] = (end, is_indexed)
             raise
+        self._ends[trace_id] = end
 
     def _tell(self, trace_id: str, tombstone: Tombstone) -> None:
         # In the file first, so that an index rebuilt from files knows of it.
         end = trace_file.append_note(self._path(trace_id), self._end(trace_id), *tombstone.note())
-        self._unsealed.add(trace_id)
-        with self._index_knows_more_after_a_failure(trace_id):
+        commits = {one.commit for one in tombstone.withdrawals}
+
+        def is_indexed() -> bool:
+            known = {one.commit for one in self.index.withdrawals(trace_id)}
+            return commits <= known and self.index.is_refused(
+                trace_id, tombstone.first, tombstone.last
+            )
+
+        with self._ending_at(trace_id, end, is_indexed):
             self.index.withdraw(trace_id, tombstone)
-        self._ends[trace_id] = end
 
     def _purge(self, trace_id: str, upto: int) -> int:
         path = self._path(trace_id)
