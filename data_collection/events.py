@@ -109,8 +109,10 @@ def event_from_json(obj: dict[str, Any]) -> Event:
     """Rebuild an event from ``event_to_json``'s object.
 
     Raises:
-        ValueError: the object names no known event or lacks one of its fields.
+        ValueError: it is no object, names no known event or lacks one of its fields.
     """
+    if not isinstance(obj, dict):
+        raise ValueError("an event is an object")
     fields = dict(obj)
     kind = fields.pop("type", None)
     cls = _TYPES.get(str(kind))

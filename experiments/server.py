@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from data_collection.clock import SystemClock
 from data_collection.storage.store import TraceStore
+from data_collection.streaming.decode_pool import DecodePool
 from data_collection.streaming.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.streaming.ingest_routes import create_router as create_ingest_router
 from experiments.window_sign import window_pid
@@ -88,13 +89,16 @@ def _probe(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def compose(folder: RunFolder, store: TraceStore, address: Address) -> FastAPI:
+def compose(
+    folder: RunFolder, store: TraceStore, address: Address, decoders: DecodePool
+) -> FastAPI:
     """Return the app of a run.
 
     Args:
         folder: the run.
         store: its traces, held by this process.
         address: where the app will listen.
+        decoders: where strangers' clips are decoded.
     """
     auth = Auth(create_tokens(folder), time.time)
     counts = _LiveCounts(store)
@@ -107,7 +111,8 @@ def compose(folder: RunFolder, store: TraceStore, address: Address) -> FastAPI:
     service = RunService.open(folder, time.monotonic, time.time, facts=facts)
     app = FastAPI(title="Interactive Training", docs_url=None, redoc_url=None)
     app.include_router(create_control_router(service, auth, time.monotonic))
-    app.include_router(create_ingest_router(IngestService(store, SystemClock()), auth.authorise))
+    ingest = IngestService(store, SystemClock(), decoders.examine)
+    app.include_router(create_ingest_router(ingest, auth.authorise))
     app.include_router(create_page_router())
     caps = {"/": CONTROL_BODY_BYTES, TRACE_PATHS: MAX_BODY_BYTES}
     protect(app, Limits(hosts=LOOPBACK_HOSTS | {address.host}, body_bytes=caps))
@@ -130,6 +135,16 @@ class _LiveCounts:
 
 
 @contextmanager
+def _decoders() -> Iterator[DecodePool]:
+    pool = DecodePool()
+    pool.start()
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
 def _store_of(folder: RunFolder) -> Iterator[TraceStore]:
     store = TraceStore.open(folder.traces)
     try:
@@ -149,8 +164,8 @@ def serve(folder: RunFolder, address: Address, ended: threading.Event) -> None:
     refusal = check_bind(address.host, address.allow_remote)
     if refusal is not None:
         raise BindRefused(refusal.hint)
-    with _store_of(folder) as store:
-        app = compose(folder, store, address)
+    with _store_of(folder) as store, _decoders() as decoders:
+        app = compose(folder, store, address, decoders)
         config = uvicorn.Config(
             app,
             host=address.host,

@@ -307,6 +307,12 @@ class Index:
             )
         ]
 
+    def quarantined_as(self, trace_id: str, seq: int, sha: str) -> QuarantinedClip | None:
+        """Return the note of a refused clip with this very body."""
+        query = "SELECT * FROM quarantine WHERE trace_id = ? AND seq = ? AND body_sha = ?"
+        found = self._read(query, (trace_id, seq, sha))
+        return QuarantinedClip(*found[0]) if found else None
+
     def quarantine_count(self) -> int:
         """Return how many clips were refused."""
         return int(self._read("SELECT COUNT(*) FROM quarantine")[0][0])

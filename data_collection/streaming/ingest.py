@@ -2,94 +2,45 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable
 from typing import Any, Union
 
 from data_collection.clock import Clock
 from data_collection.storage import trace_file
-from data_collection.storage.codec import ClipCorrupt, ClipLimits, body_sha, decode_clip
+from data_collection.storage.codec import body_sha
 from data_collection.storage.index import QuarantinedClip
-from data_collection.storage.store import EncodedClip, TraceOpening, TraceStore
-from data_collection.streaming.clip_checks import Fault, check_clip, check_neighbours, unbalanced
+from data_collection.storage.store import TraceOpening, TraceStore
+from data_collection.streaming.clip_checks import Fault, check_neighbours
+from data_collection.streaming.decode_pool import DecoderFailed
+from data_collection.streaming.examine import Examined, examine
+from data_collection.streaming.outcomes import (
+    Accepted,
+    BadRequest,
+    Conflict,
+    Duplicate,
+    HashMismatch,
+    Opened,
+    OpenOutcome,
+    PutOutcome,
+    Quarantined,
+    Unavailable,
+    UnknownTrace,
+    Withdrawn,
+)
+from data_collection.streaming.presses import Held
 from data_collection.streaming.trace_request import parse_header
-from data_collection.trace import Clip, ClipRow, TraceHeader
+from data_collection.trace import ClipRow, TraceHeader
 
 MAX_SEQ = 100_000
 """The highest clip number: more than a day of one-second clips."""
 MAX_BODY_BYTES = 32 * 2**20
+_LOCKS = 64
 
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The trace is ready for clips; not ``new`` if it was before."""
-
-    header: TraceHeader
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The clip is durable; ``warnings`` name what is odd about it."""
-
-    row: ClipRow
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """These very bytes were accepted before."""
-
-    row: ClipRow
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """The place, or the trace id, belongs to something else."""
-
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """The clip is unfit and kept apart; sending it again changes nothing."""
-
-    code: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class HashMismatch:
-    """The bytes are not those that were announced: send them again."""
-
-    received_sha: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownTrace:
-    """The trace must be opened first."""
-
-    trace_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """The trace was withdrawn and takes nothing any more."""
-
-    trace_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class BadRequest:
-    """The header, the trace id or the clip's number is none."""
-
-    hint: str
-
-
-OpenOutcome = Union[Opened, Conflict, Withdrawn, BadRequest]
-PutOutcome = Union[
-    Accepted, Duplicate, Conflict, Quarantined, HashMismatch, UnknownTrace, Withdrawn, BadRequest
-]
+Examine = Callable[[TraceHeader, int, bytes], Union[Examined, Fault]]
+"""Decodes and checks a clip by itself: in this process, or in a worker."""
 
 
 class IngestService:
@@ -98,13 +49,16 @@ class IngestService:
     Args:
         store: the open store.
         clock: stamps the acknowledgement, for reports only.
+        examine: a ``DecodePool``'s where strangers send; in this process if not given.
     """
 
-    def __init__(self, store: TraceStore, clock: Clock) -> None:
+    def __init__(self, store: TraceStore, clock: Clock, examine: Examine = examine) -> None:
         self.store = store
         self._clock = clock
+        self._examine = examine
+        self._held = Held()
         # Two neighbours that arrive at once must each see the other.
-        self._neighbours = threading.Lock()
+        self._trace_locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
     def open_trace(self, trace_id: str, header_json: Any) -> OpenOutcome:
         """Open a trace under its header; again with the same header changes nothing."""
@@ -116,7 +70,10 @@ class IngestService:
             return BadRequest(str(error))
         if header.trace_id != trace_id:
             return BadRequest("the header names another trace")
-        opening = self.store.open_trace(header)
+        try:
+            opening = self.store.open_trace(header)
+        except (OSError, sqlite3.Error) as error:
+            return unavailable(error)
         if opening is TraceOpening.DIFFERENT:
             return Conflict("this trace id belongs to a trace with another header")
         if opening is TraceOpening.WITHDRAWN:
@@ -137,56 +94,68 @@ class IngestService:
         received_sha = body_sha(body)
         if received_sha != sha.lower():
             return HashMismatch(received_sha)
-        known = self.store.index.trace(trace_id)
-        if known is None:
+        try:
+            return self._put(trace_id, seq, body, received_sha)
+        except (OSError, sqlite3.Error) as error:
+            return unavailable(error)
+
+    def withdraw(self, trace_id: str) -> bool:
+        """Tombstone a trace; False if there is none of that id."""
+        return self.store.withdraw(trace_id) is not None
+
+    def _put(self, trace_id: str, seq: int, body: bytes, sha: str) -> PutOutcome:
+        index = self.store.index
+        if index.trace(trace_id) is None:
             return UnknownTrace(trace_id)
         header = self.store.header(trace_id)
         if header is None:
             return Withdrawn(trace_id)
         if self.store.is_withdrawn(trace_id, seq):
             return Withdrawn(trace_id)
-        taken = self.store.index.clip(trace_id, seq)
+        taken = index.clip(trace_id, seq)
         if taken:
-            return _taken(taken, received_sha)
-        try:
-            clip = decode_clip(body, ClipLimits.of_header(header))
-        except ClipCorrupt as error:
-            return self._quarantine(trace_id, seq, body, Fault(error.code, error.hint))
-        if (clip.trace_id, clip.seq) != (trace_id, seq):
-            fault = Fault("place", f"the body is {clip.trace_id!r}/{clip.seq}"[:200])
-            return self._quarantine(trace_id, seq, body, fault)
-        unfit = check_clip(clip, header)
-        if unfit:
-            return self._quarantine(trace_id, seq, body, unfit)
-        return self._store(header, clip, body)
+            return _taken(taken, sha)
+        refused = index.quarantined_as(trace_id, seq, sha)
+        if refused:
+            return Quarantined(refused.code, refused.hint)
+        examined = self._examine(header, seq, body)
+        if isinstance(examined, Fault):
+            return self._quarantine(trace_id, seq, body, sha, examined)
+        return self._store(header, seq, body, examined)
 
-    def withdraw(self, trace_id: str) -> bool:
-        """Tombstone a trace; False if there is none of that id."""
-        return self.store.withdraw(trace_id) is not None
-
-    def _store(self, header: TraceHeader, clip: Clip, body: bytes) -> PutOutcome:
-        encoded = EncodedClip.of(clip, body)
+    def _store(self, header: TraceHeader, seq: int, body: bytes, examined: Examined) -> PutOutcome:
+        encoded = examined.encoded(seq, body)
         index = self.store.index
-        with self._neighbours:
-            before = index.clip(header.trace_id, clip.seq - 1)
-            after = index.clip(header.trace_id, clip.seq + 1)
-            unfit = check_neighbours(clip, header, before, after)
+        with self._trace_locks[zlib.crc32(header.trace_id.encode()) % _LOCKS]:
+            taken = index.clip(header.trace_id, seq)
+            if taken:
+                return _taken(taken, encoded.body_sha)
+            before = index.clip(header.trace_id, seq - 1)
+            after = index.clip(header.trace_id, seq + 1)
+            unfit = check_neighbours(encoded, header, before, after)
             if unfit:
-                return self._quarantine(header.trace_id, clip.seq, body, unfit)
+                return self._quarantine(header.trace_id, seq, body, encoded.body_sha, unfit)
             try:
                 stored = self.store.append(header, encoded, self._clock.wall_s())
             except KeyError:
                 return Withdrawn(header.trace_id)
-        if not stored.new:
-            return _taken(stored.row, encoded.body_sha)
-        return Accepted(stored.row, tuple(f"up twice: {name}" for name in unbalanced(clip)))
+            if not stored.new:
+                return _taken(stored.row, encoded.body_sha)
+            return Accepted(stored.row, self._held.warnings(header.trace_id, seq, examined.presses))
 
-    def _quarantine(self, trace_id: str, seq: int, body: bytes, fault: Fault) -> Quarantined:
-        clip = QuarantinedClip(
-            trace_id, seq, body_sha(body), fault.code, fault.hint, self._clock.wall_s()
-        )
+    def _quarantine(
+        self, trace_id: str, seq: int, body: bytes, sha: str, fault: Fault
+    ) -> Quarantined:
+        clip = QuarantinedClip(trace_id, seq, sha, fault.code, fault.hint, self._clock.wall_s())
         self.store.quarantine(clip, body)
         return Quarantined(fault.code, fault.hint)
+
+
+def unavailable(error: Exception) -> Unavailable:
+    """Return the answer to a fault of this machine."""
+    code = "decoder_failed" if isinstance(error, DecoderFailed) else "storage_failed"
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Unavailable(code, f"{type(error).__name__}: {why}"[:200])
 
 
 def _taken(row: ClipRow, sha: str) -> Union[Duplicate, Conflict]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
@@ -14,81 +14,52 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 
 from data_collection.storage.index import TraceSummary
-from data_collection.streaming.ingest import (
-    MAX_BODY_BYTES,
+from data_collection.streaming.bodies import DEFAULT_LIMITS, Bodies, BodyLimits, BodyRefused
+from data_collection.streaming.ingest import MAX_BODY_BYTES, IngestService, unavailable
+from data_collection.streaming.outcomes import (
     Accepted,
     BadRequest,
     Conflict,
     Duplicate,
     HashMismatch,
-    IngestService,
     Opened,
     OpenOutcome,
     PutOutcome,
     Quarantined,
+    Unavailable,
     UnknownTrace,
     Withdrawn,
 )
+from data_collection.strict_json import parse_json
 from data_collection.trace import ClipState
 
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_COMMITS = 1000
 MAX_WAIT_S = 60.0
 _POLL_S = 0.05
-_CLIPS_AT_ONCE = 2
-"""How many clips are decoded at the same time: it bounds memory and processor use."""
+_PUTS_AT_ONCE = 16
+"""How many clips are on their way through the checks to the disk; those that wait for a
+worker, or for the disk's commit of several, wait in a thread of their own."""
+_RETRY_AFTER_S = 1
 
 Authorise = Callable[[str], Callable[..., Any]]
 """Gives the FastAPI dependency that demands a role of the caller."""
 
 
-def create_router(service: IngestService, authorise: Authorise) -> APIRouter:
+def create_router(
+    service: IngestService, authorise: Authorise, limits: BodyLimits = DEFAULT_LIMITS
+) -> APIRouter:
     """Return the routes of ingest.
 
     Args:
         service: where traces and clips go.
         authorise: called with ``collector``, ``viewer`` and ``trainer``.
+        limits: of the request bodies.
     """
     router = APIRouter()
-    collector = [Depends(authorise("collector"))]
-    viewer = [Depends(authorise("viewer"))]
+    _add_writing(router, service, [Depends(authorise("collector"))], Bodies(limits))
+    _add_reading(router, service, [Depends(authorise("viewer"))])
     trainer = [Depends(authorise("trainer"))]
-    decoding = anyio.CapacityLimiter(_CLIPS_AT_ONCE)
-
-    @router.put("/traces/{trace_id}", dependencies=collector)
-    async def open_trace(trace_id: str, request: Request) -> JSONResponse:
-        text = await _read_body(request, MAX_HEADER_BYTES)
-        if text is None:
-            return _too_large(MAX_HEADER_BYTES)
-        try:
-            header_json = json.loads(text)
-        except (ValueError, RecursionError):
-            return _answer(400, "bad_request", hint="the header is no JSON")
-        return _opening(await run_sync(service.open_trace, trace_id, header_json))
-
-    @router.put("/traces/{trace_id}/clips/{seq}", dependencies=collector)
-    async def put_clip(
-        trace_id: str, seq: int, request: Request, x_body_sha256: Annotated[str, Header()] = ""
-    ) -> JSONResponse:
-        body = await _read_body(request, MAX_BODY_BYTES)
-        if body is None:
-            return _too_large(MAX_BODY_BYTES)
-        put = partial(service.put_clip, trace_id, seq, body, x_body_sha256)
-        return _putting(await run_sync(put, limiter=decoding))
-
-    @router.delete("/traces/{trace_id}", dependencies=collector)
-    async def withdraw(trace_id: str) -> JSONResponse:
-        if await run_sync(service.withdraw, trace_id):
-            return _answer(200, "withdrawn")
-        return _answer(404, "unknown_trace")
-
-    @router.get("/traces/{trace_id}", dependencies=viewer)
-    async def show_trace(trace_id: str) -> JSONResponse:
-        return await run_sync(_show_trace, service, trace_id)
-
-    @router.get("/traces", dependencies=viewer)
-    async def list_traces() -> JSONResponse:
-        return await run_sync(_list_traces, service)
 
     @router.get("/commits", dependencies=trainer)
     async def commits(
@@ -102,22 +73,66 @@ def create_router(service: IngestService, authorise: Authorise) -> APIRouter:
             if await request.is_disconnected():
                 break
             await anyio.sleep(_POLL_S)
-        return await run_sync(_commits, service, after, limit)
+        return await _reading(_commits, service, after, limit)
 
     return router
 
 
-async def _read_body(request: Request, limit_bytes: int) -> bytes | None:
-    """Read a body, and no more than the limit of it; None if it is longer."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit_bytes:
-        return None
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit_bytes:
-            return None
-    return bytes(body)
+def _add_writing(
+    router: APIRouter, service: IngestService, collector: Sequence[Any], bodies: Bodies
+) -> None:
+    puts = anyio.CapacityLimiter(_PUTS_AT_ONCE)
+
+    @router.put("/traces/{trace_id}", dependencies=collector)
+    async def open_trace(trace_id: str, request: Request) -> JSONResponse:
+        try:
+            async with bodies.read(request, MAX_HEADER_BYTES) as text:
+                header_json = parse_json(text)
+        except BodyRefused as refusal:
+            return _refused(refusal)
+        except ValueError:
+            return _answer(400, "bad_request", hint="the header is no JSON")
+        return _opening(await run_sync(service.open_trace, trace_id, header_json))
+
+    @router.put("/traces/{trace_id}/clips/{seq}", dependencies=collector)
+    async def put_clip(
+        trace_id: str, seq: str, request: Request, x_body_sha256: Annotated[str, Header()] = ""
+    ) -> JSONResponse:
+        try:
+            async with bodies.read(request, MAX_BODY_BYTES) as body:
+                put = partial(service.put_clip, trace_id, _number(seq), body, x_body_sha256)
+                return _putting(await run_sync(put, limiter=puts))
+        except BodyRefused as refusal:
+            return _refused(refusal)
+
+    @router.delete("/traces/{trace_id}", dependencies=collector)
+    async def withdraw(trace_id: str) -> JSONResponse:
+        if await run_sync(service.withdraw, trace_id):
+            return _answer(200, "withdrawn")
+        return _answer(404, "unknown_trace")
+
+
+def _add_reading(router: APIRouter, service: IngestService, viewer: Sequence[Any]) -> None:
+    @router.get("/traces/{trace_id}", dependencies=viewer)
+    async def show_trace(trace_id: str) -> JSONResponse:
+        return await _reading(_show_trace, service, trace_id)
+
+    @router.get("/traces", dependencies=viewer)
+    async def list_traces() -> JSONResponse:
+        return await _reading(_list_traces, service)
+
+
+async def _reading(read: Callable[..., JSONResponse], *arguments: Any) -> JSONResponse:
+    """Answer from the index, in a thread; a failing disk is no reason for a traceback."""
+    try:
+        return await run_sync(read, *arguments)
+    except (OSError, sqlite3.Error) as error:
+        return _unavailable(unavailable(error))
+
+
+def _number(text: str) -> int:
+    """Return a clip's number, or -1, which none has, for what is no plain number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else -1
 
 
 def _opening(outcome: OpenOutcome) -> JSONResponse:
@@ -130,6 +145,8 @@ def _opening(outcome: OpenOutcome) -> JSONResponse:
             return _answer(410, "withdrawn")
         case BadRequest(hint):
             return _answer(400, "bad_request", hint=hint)
+        case Unavailable():
+            return _unavailable(outcome)
 
 
 def _putting(outcome: PutOutcome) -> JSONResponse:
@@ -150,6 +167,8 @@ def _putting(outcome: PutOutcome) -> JSONResponse:
             return _answer(410, "withdrawn")
         case BadRequest(hint):
             return _answer(400, "bad_request", hint=hint)
+        case Unavailable():
+            return _unavailable(outcome)
 
 
 def _show_trace(service: IngestService, trace_id: str) -> JSONResponse:
@@ -205,8 +224,14 @@ def _commits(service: IngestService, after: int, limit: int) -> JSONResponse:
     )
 
 
-def _too_large(limit_bytes: int) -> JSONResponse:
-    return _answer(413, "too_large", hint=f"at most {limit_bytes} bytes")
+def _refused(refusal: BodyRefused) -> JSONResponse:
+    return _answer(refusal.status, refusal.outcome, hint=refusal.hint)
+
+
+def _unavailable(fault: Unavailable) -> JSONResponse:
+    answer = _answer(503, fault.code, hint=fault.hint)
+    answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return answer
 
 
 def _answer(status: int, outcome: str, **fields: Any) -> JSONResponse:

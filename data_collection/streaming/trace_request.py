@@ -10,6 +10,7 @@ from data_collection.trace import FPS, Consent, TraceHeader
 
 _Text = Annotated[str, Field(max_length=200)]
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_TraceId = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,63})?$")]
 
 
 class TraceRequest(BaseModel):
@@ -24,15 +25,16 @@ class TraceRequest(BaseModel):
     seed: _Int64
     source: str = Field(min_length=1, max_length=200)
     consent: Literal["given", "synthetic"]
-    anchor_wall_s: float
-    anchor_mono_ns: _Int64
+    # To the year 5138: far enough for any clock, near enough for its microseconds to count.
+    anchor_wall_s: float = Field(ge=0, le=1e11)
+    anchor_mono_ns: int = Field(ge=0, lt=2**63)
     fps: int = Field(default=FPS, ge=1, le=120)
     frame_source: Literal["real", "simulator", "missing"] = "real"
     checkpoint: _Text = ""
     policy: _Text = ""
     versions: dict[_Text, _Text] = Field(default={}, max_length=64)
-    follows: _Text = ""
-    origin: _Text = ""
+    follows: _TraceId = ""
+    origin: _TraceId = ""
 
 
 def parse_header(obj: Any) -> TraceHeader:

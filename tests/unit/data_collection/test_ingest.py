@@ -2,29 +2,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from trace_samples import PERIOD_NS, StillClock, sample_clip, sample_header
 
-from data_collection.events import Button, ButtonChanged, KeyChanged, PointerMoved, WheelTurned
+from data_collection.events import (
+    Button,
+    ButtonChanged,
+    Event,
+    KeyChanged,
+    Marker,
+    PointerMoved,
+    TextTyped,
+    WheelTurned,
+)
 from data_collection.storage.codec import body_sha, encode_clip
 from data_collection.storage.store import TraceStore
-from data_collection.streaming.ingest import (
+from data_collection.streaming.ingest import IngestService
+from data_collection.streaming.outcomes import (
     Accepted,
     BadRequest,
     Conflict,
     Duplicate,
     HashMismatch,
-    IngestService,
     Opened,
     PutOutcome,
     Quarantined,
     UnknownTrace,
     Withdrawn,
 )
-from data_collection.trace import Clip
+from data_collection.trace import Clip, Consent
 
 
 class Ingest(IngestService):
@@ -96,6 +106,20 @@ def test_a_header_without_consent_is_refused(ingest: Ingest) -> None:
     assert isinstance(ingest.open_trace("t-9", ["no", "object"]), BadRequest)
 
 
+def acting(clip: Clip, *groups: tuple[Event, ...]) -> Clip:
+    """Return the clip with other events, numbered."""
+    numbers = count()
+    numbered = (tuple(replace(event, seq=next(numbers)) for event in group) for group in groups)
+    return replace(clip, events=tuple(numbered))
+
+
+def nested(depth: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def moved(x_px: int, y_px: int) -> Callable[[Clip], Clip]:
     event = PointerMoved(x_px, y_px, t_mono_ns=1)
     return lambda clip: replace(clip, events=((event,), *clip.events[1:]))
@@ -123,6 +147,15 @@ def timed(*times: int) -> Callable[[Clip], Clip]:
         (lambda c: replace(c, first_frame=-3), "first_frame"),
         (lambda c: sample_clip(0, frames=6), "frames"),
         (lambda c: replace(c, trace_id="t-2"), "place"),
+        (timed(*(n * PERIOD_NS + 2**62 for n in range(5))), "time_anchor"),
+        (timed(*(n * PERIOD_NS - 2**63 for n in range(5))), "time_anchor"),
+        (lambda c: acting(c, (PointerMoved(1, 1, t_mono_ns=9 * 10**9),), *[()] * 4), "event_time"),
+        (lambda c: replace(c, events=((PointerMoved(1, 1),) * 2, *[()] * 4)), "event_order"),
+        (lambda c: acting(c, (TextTyped("\ud800"),), *[()] * 4), "event"),
+        (lambda c: acting(c, (Marker("x" * 1001),), *[()] * 4), "event"),
+        (lambda c: replace(c, state={"a": "\ud800"}), "state"),
+        (lambda c: replace(c, state={"a": [2**64]}), "state"),
+        (lambda c: replace(c, state={"a": nested(70)}), "state"),
     ],
 )
 def test_an_unfit_clip_is_quarantined_with_its_reason(
@@ -164,14 +197,58 @@ def test_a_clip_that_does_not_join_its_neighbours_is_quarantined(
 def test_repeats_are_no_fault_and_a_second_up_is_a_warning(ingest: Ingest) -> None:
     press, up = KeyChanged(4, "a", True), KeyChanged(4, "a", False)
     left = ButtonChanged(Button.LEFT, False, 1, 1)
-    held = replace(sample_clip(0), events=((press,), (press,), (press, up), (left,), ()))
+    click = ButtonChanged(Button.LEFT, True, 1, 1)
+    held = acting(sample_clip(0), (press,), (press,), (press, up), (click, left), (press,))
     accepted = ingest.put(held)
     assert isinstance(accepted, Accepted)
     assert accepted.warnings == ()
-    odd = replace(sample_clip(1), events=((up,), (up,), (left, left), (press,), (up,)))
+    odd = acting(sample_clip(1), (up,), (up,), (left, left), (press,), (click, click))
     accepted = ingest.put(odd)
     assert isinstance(accepted, Accepted)
-    assert accepted.warnings == ("up twice: key 4", "up twice: button left")
+    assert accepted.warnings == (
+        "up twice: key 4",
+        "up twice: button left",
+        "down twice: button left",
+        "up without a down: button left",
+    )
+    # Nothing is known of what is held before a clip whose neighbour is missing.
+    late = ingest.put(acting(sample_clip(3), (up,), (), (), (), ()))
+    assert isinstance(late, Accepted)
+    assert late.warnings == ()
+
+
+@pytest.mark.parametrize("frame_source", ["real", "simulator"])
+def test_a_persons_trace_begins_with_the_consent(ingest: Ingest, frame_source: str) -> None:
+    header = sample_header("t-2", consent=Consent.GIVEN, frame_source=frame_source)
+    assert isinstance(ingest.open_trace("t-2", header.to_json()), Opened)
+    silent = ingest.put(sample_clip(0, "t-2"), "t-2")
+    assert isinstance(silent, Quarantined)
+    assert silent.code == "consent"
+    late = (Marker("resume"), PointerMoved(1, 1), Marker("consent"))
+    silent = ingest.put(acting(sample_clip(0, "t-2"), late, (), (), (), ()), "t-2")
+    assert isinstance(silent, Quarantined)
+    opening = (Marker("resume"), Marker("consent"), PointerMoved(1, 1))
+    said = ingest.put(acting(sample_clip(0, "t-2"), opening, (), (), (), ()), "t-2")
+    assert isinstance(said, Accepted)
+    assert said.row.weight == (0 if frame_source == "simulator" else 8)
+    assert isinstance(ingest.put(sample_clip(1, "t-2"), "t-2"), Accepted)
+
+
+def test_a_gap_between_clips_is_a_fault_like_one_inside(ingest: Ingest) -> None:
+    assert isinstance(ingest.put(sample_clip(1)), Accepted)
+    later = tuple(t + 6 * 10**9 for t in sample_clip(2).t_mono_ns)
+    gap = ingest.put(replace(sample_clip(2), t_mono_ns=later, events=((),) * 5))
+    assert isinstance(gap, Quarantined)
+    assert gap.code == "time_gap"
+
+
+def test_a_quarantined_clip_sent_again_gets_the_same_answer(ingest: Ingest) -> None:
+    other = replace(sample_clip(1), first_frame=4)
+    assert isinstance(ingest.put(sample_clip(0)), Accepted)
+    first = ingest.put(other)
+    assert isinstance(ingest.put(sample_clip(2)), Accepted)
+    assert ingest.put(other) == first
+    assert len(ingest.store.index.quarantined()) == 1
 
 
 def test_bytes_that_are_no_clip_are_quarantined(ingest: Ingest) -> None:

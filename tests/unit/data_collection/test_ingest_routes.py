@@ -26,7 +26,7 @@ def authorise(role: str) -> Callable[[Request], None]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[TraceStore]:
-    opened = TraceStore.open(tmp_path)
+    opened = TraceStore.open(tmp_path / "store")
     yield opened
     opened.close()
 
