@@ -298,14 +298,14 @@ class Index:
             (clip.trace_id, clip.seq, clip.body_sha, clip.code, clip.hint, clip.at_wall_s),
         )
 
-    def quarantined(self, limit: int = 1000) -> list[QuarantinedClip]:
-        """Return the latest refused clips, oldest first."""
-        return [
-            QuarantinedClip(*values)
-            for values in reversed(
-                self._read("SELECT * FROM quarantine ORDER BY rowid DESC LIMIT ?", (limit,))
-            )
-        ]
+    def quarantined(self, limit: int = 1000, trace_id: str | None = None) -> list[QuarantinedClip]:
+        """Return the latest refused clips, of one trace or of all, oldest first."""
+        query = (
+            "SELECT * FROM quarantine WHERE ?1 IS NULL OR trace_id = ?1"
+            " ORDER BY rowid DESC LIMIT ?2"
+        )
+        found = self._read(query, (trace_id, limit))
+        return [QuarantinedClip(*values) for values in reversed(found)]
 
     def quarantined_as(self, trace_id: str, seq: int, sha: str) -> QuarantinedClip | None:
         """Return the note of a refused clip with this very body."""

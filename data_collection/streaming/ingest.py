@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import zlib
 from collections.abc import Callable
@@ -29,10 +28,12 @@ from data_collection.streaming.outcomes import (
     Unavailable,
     UnknownTrace,
     Withdrawn,
+    WithdrawnNow,
+    WithdrawOutcome,
 )
 from data_collection.streaming.presses import Held
 from data_collection.streaming.trace_request import parse_header
-from data_collection.trace import ClipRow, TraceHeader
+from data_collection.trace import ClipRow, ClipState, TraceHeader
 
 MAX_SEQ = 100_000
 """The highest clip number: more than a day of one-second clips."""
@@ -72,7 +73,7 @@ class IngestService:
             return BadRequest("the header names another trace")
         try:
             opening = self.store.open_trace(header)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             return unavailable(error)
         if opening is TraceOpening.DIFFERENT:
             return Conflict("this trace id belongs to a trace with another header")
@@ -96,12 +97,29 @@ class IngestService:
             return HashMismatch(received_sha)
         try:
             return self._put(trace_id, seq, body, received_sha)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             return unavailable(error)
 
-    def withdraw(self, trace_id: str) -> bool:
-        """Tombstone a trace; False if there is none of that id."""
-        return self.store.withdraw(trace_id) is not None
+    def withdraw(
+        self, trace_id: str, first: int | None = None, last: int | None = None
+    ) -> WithdrawOutcome:
+        """Withdraw a trace, or its clips ``first`` to ``last``; again changes nothing.
+
+        Once this returns ``WithdrawnNow`` it outlives a crash, and clips of the interval
+        that arrive later are refused.
+        """
+        if not trace_file.valid_trace_id(trace_id):
+            return UnknownTrace(trace_id)
+        ends = [end for end in (first, last) if end is not None]
+        if min(ends, default=0) < 0 or ends != sorted(ends):
+            return BadRequest(f"{first} to {last} are no clips of a trace")
+        try:
+            rows = self.store.withdraw(trace_id, first, last)
+        except OSError as error:
+            return unavailable(error)
+        if rows is None:
+            return UnknownTrace(trace_id)
+        return WithdrawnNow(trace_id, tuple(row.seq for row in rows))
 
     def _put(self, trace_id: str, seq: int, body: bytes, sha: str) -> PutOutcome:
         index = self.store.index
@@ -158,7 +176,9 @@ def unavailable(error: Exception) -> Unavailable:
     return Unavailable(code, f"{type(error).__name__}: {why}"[:200])
 
 
-def _taken(row: ClipRow, sha: str) -> Union[Duplicate, Conflict]:
+def _taken(row: ClipRow, sha: str) -> Union[Duplicate, Conflict, Withdrawn]:
+    if row.state is ClipState.TOMBSTONED:
+        return Withdrawn(row.trace_id)
     if row.body_sha == sha:
         return Duplicate(row)
     return Conflict(f"clip {row.trace_id}/{row.seq} is stored with other bytes")

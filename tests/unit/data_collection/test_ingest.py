@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -31,8 +32,10 @@ from data_collection.streaming.outcomes import (
     Opened,
     PutOutcome,
     Quarantined,
+    Unavailable,
     UnknownTrace,
     Withdrawn,
+    WithdrawnNow,
 )
 from data_collection.trace import Clip, Consent
 
@@ -270,6 +273,38 @@ def test_what_cannot_be_a_clip_is_answered_by_name(ingest: Ingest) -> None:
 
 def test_a_withdrawn_trace_takes_nothing_more(ingest: Ingest) -> None:
     assert isinstance(ingest.put(sample_clip(0)), Accepted)
-    assert ingest.withdraw("t-1")
-    assert ingest.put(sample_clip(1)) == Withdrawn("t-1")
+    assert ingest.withdraw("t-1") == ingest.withdraw("t-1") == WithdrawnNow("t-1", (0,))
+    assert ingest.put(sample_clip(0)) == ingest.put(sample_clip(1)) == Withdrawn("t-1")
     assert ingest.open_trace("t-1", sample_header().to_json()) == Withdrawn("t-1")
+
+
+def test_withdrawn_clips_take_their_places_with_them(ingest: Ingest) -> None:
+    for seq in (0, 1, 2):
+        assert isinstance(ingest.put(sample_clip(seq)), Accepted)
+    assert ingest.withdraw("t-1", 2, 4) == WithdrawnNow("t-1", (2,))
+    assert [ingest.put(sample_clip(seq)) for seq in (2, 3, 4)] == [Withdrawn("t-1")] * 3
+    assert isinstance(ingest.put(sample_clip(5)), Accepted)
+    assert ingest.withdraw("t-9", 0, 1) == UnknownTrace("t-9")
+    assert isinstance(ingest.withdraw("t-1", 4, 2), BadRequest)
+    assert isinstance(ingest.withdraw("t-1", -1, 2), BadRequest)
+
+
+@pytest.mark.parametrize("verb", ["open", "put", "quarantine", "withdraw"])
+def test_a_fault_of_the_disk_promises_nothing(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/home/someone/traces")
+
+    with monkeypatch.context() as broken:
+        for name in ("open_trace", "append", "quarantine", "withdraw"):
+            broken.setattr(ingest.store, name, full)
+        unfit = replace(sample_clip(0), first_frame=3)
+        outcome = {
+            "open": lambda: ingest.open_trace("t-2", sample_header("t-2").to_json()),
+            "put": lambda: ingest.put(sample_clip(0)),
+            "quarantine": lambda: ingest.put(unfit),
+            "withdraw": lambda: ingest.withdraw("t-1"),
+        }[verb]()
+    assert outcome == Unavailable("storage_failed", "OSError: No space left on device")
+    assert isinstance(ingest.put(sample_clip(0)), Accepted)

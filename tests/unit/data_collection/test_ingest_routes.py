@@ -15,6 +15,8 @@ from data_collection.streaming import ingest_routes
 from data_collection.streaming.ingest import IngestService
 from data_collection.trace import Clip, ClipRow
 
+HEADER = sample_header().to_json()
+
 
 def authorise(role: str) -> Callable[[Request], None]:
     def demand(request: Request) -> None:
@@ -149,9 +151,48 @@ def test_a_withdrawn_trace_is_gone_for_the_collector_and_named_to_the_trainer(
     assert put(client, sample_clip(1)).status_code == 410
     assert open_trace(client) == 410
     commits = client.get("/commits").json()
-    assert commits["withdrawn"] == ["t-1"]
     assert [row["state"] for row in commits["rows"]] == ["tombstoned"] * 2
     assert client.get("/traces/t-1").json()["state"] == "tombstoned"
+
+
+def test_clips_are_withdrawn_by_number_and_the_trace_tells(client: TestClient) -> None:
+    open_trace(client)
+    for seq in (0, 1, 2, 6):
+        put(client, sample_clip(seq))
+    put(client, sample_clip(7, frames=6))
+    for _ in range(2):
+        answer = client.delete("/traces/t-1/clips", params={"first": 1, "last": 4})
+        assert (answer.status_code, answer.json()["clips"]) == (200, [1, 2])
+    shown = client.get("/traces/t-1").json()
+    assert (shown["present"], shown["withdrawn"], shown["missing"]) == ([0, 6], [1, 2], [5])
+    assert [(clip["seq"], clip["code"]) for clip in shown["quarantined"]] == [(7, "frames")]
+    assert put(client, sample_clip(3)).json()["outcome"] == "withdrawn"
+    assert client.delete("/traces/t-1/clips", params={"first": "x"}).status_code == 400
+    assert client.delete("/traces/t-9/clips", params={"first": 1}).status_code == 404
+    assert client.delete("/traces/t-1/clips", params={"first": 6}).json()["clips"] == [6]
+    assert put(client, sample_clip(9)).status_code == 410
+
+
+def test_a_fault_of_the_server_is_answered_to_be_sent_again(
+    client: TestClient, store: TraceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_trace(client)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        for name in ("append", "open_trace", "withdraw"):
+            broken.setattr(store, name, fail)
+        for name in ("quarantined", "rows_after", "traces"):
+            broken.setattr(store.index, name, fail)
+        answers = [put(client, sample_clip(0)), client.put("/traces/t-1", json=HEADER)]
+        answers += [client.delete("/traces/t-1"), client.delete("/traces/t-1/clips?first=1")]
+        answers += [client.get(path) for path in ("/traces", "/traces/t-1", "/commits")]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["outcome"]) == (503, "storage_failed")
+        assert answer.headers["retry-after"] == "1"
+    assert put(client, sample_clip(0)).json()["outcome"] == "accepted"
 
 
 def test_a_waiting_trainer_gets_the_row_once_it_is_committed(client: TestClient) -> None:
@@ -174,6 +215,7 @@ def test_a_waiting_trainer_gets_the_row_once_it_is_committed(client: TestClient)
         ("collector", "PUT", "/traces/t-1"),
         ("collector", "PUT", "/traces/t-1/clips/0"),
         ("collector", "DELETE", "/traces/t-1"),
+        ("collector", "DELETE", "/traces/t-1/clips"),
         ("viewer", "GET", "/traces"),
         ("viewer", "GET", "/traces/t-1"),
         ("trainer", "GET", "/commits"),

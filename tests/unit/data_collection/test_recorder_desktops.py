@@ -150,8 +150,7 @@ def test_a_dead_real_desktop_ends_the_run_and_keeps_what_was_recorded(desk: Desk
 
 
 def test_traces_name_the_one_at_whose_end_the_real_desktop_stood(desk: Desk) -> None:
-    desk.run(45, {8: desk.press(HostAction.SWITCH), 16: desk.press(HostAction.SWITCH),
-                  24: desk.press(HostAction.SWITCH), 32: desk.press(HostAction.SWITCH)})  # fmt: skip
+    desk.run(45, {tick: desk.press(HostAction.SWITCH) for tick in (8, 16, 24, 32)})
     real, simulated, real_again, simulated_again, last = desk.sink.headers
     assert real.follows == ""
     assert (simulated.follows, real_again.follows) == (real.trace_id, real.trace_id)
