@@ -10,6 +10,7 @@ from typing import Any
 from interactive.branch import RunState
 from interactive.checkpoints import CheckpointLibrary
 from interactive.commands import Command, Evaluate, SaveCheckpoint, Stop
+from interactive.intake import Intake
 from interactive.ledger import Entry, EntryKind, LedgerWriter
 from interactive.metrics import MetricsRow, MetricsWriter, json_safe
 from interactive.outcome import CommandState, Reason, Rejected
@@ -17,7 +18,7 @@ from interactive.planner import Planner
 from interactive.saver import Saver
 from interactive.scribe import Scribe, intervention_head
 from interactive.source import Delivered, Source
-from interactive.trainer import ControllableTrainer, Plan, StepRecord
+from interactive.trainer import ControllableTrainer, DataLost, Plan, StepRecord
 
 _HOLD_S = 0.2
 """How long a held run waits before it looks around again."""
@@ -98,7 +99,7 @@ class Boundary:
         )
         self._pending: list[Delivered] = []
         self._command_head = -1
-        self._data_head = -1
+        self._intake = Intake(trainer, state, self._scribe, source)
         self._due = 0
         self._stopping = False
         self._end_requested = False
@@ -116,7 +117,7 @@ class Boundary:
         if (
             self._trainer.step < self._due
             and source.command_head == self._command_head
-            and source.data_head == self._data_head
+            and source.data_head == self._intake.head
             and not self._end_requested
             and self._trainer.ready()
         ):
@@ -142,6 +143,15 @@ class Boundary:
         if wall_s >= self._settings_due_s:
             self._settings = self._trainer.settings()
             self._settings_due_s = wall_s + _SETTINGS_S
+
+    def lose(self, lost: DataLost) -> None:
+        """Go on without clips that the step about to be made could not read.
+
+        Raises:
+            DataLost: the same clips once more before the same step.
+            OSError: it cannot be recorded.
+        """
+        self._intake.lose(lost)
 
     def request_end(self) -> None:
         """End at the next boundary with a checkpoint; safe in a signal handler or a thread."""
@@ -178,7 +188,7 @@ class Boundary:
     def _cross_with_care(self) -> bool:
         self._save_and_evaluate_by_cadence()
         while True:
-            self._adopt()
+            self._intake.take()
             self._serve()
             if self._stopping or self._end_requested or self._is_at_end():
                 self._saver.save_if_changed()
@@ -227,29 +237,6 @@ class Boundary:
             except Exception as error:
                 self._scribe.fail(None, error)
 
-    def _adopt(self) -> None:
-        """Adopt the newest mark, if there is one and the mixture lets it in."""
-        head = self._source.data_head
-        if head == self._data_head:
-            return
-        self._data_head = head
-        mixture = self._trainer.settings().get("mixture", {})
-        if head <= self._state.mark or not mixture.get("live_intake", True):
-            return
-        try:
-            rows = self._source.rows(self._state.mark, head)
-            entry = self._scribe.write(EntryKind.MARK, {"mark": head})
-        except (OSError, LookupError) as error:
-            self._scribe.warn(f"mark {head} was not adopted: {error}")
-            return
-        try:
-            self._trainer.adopt(head, rows)
-        except Exception as error:
-            self._state.take(entry, failed=True)
-            self._scribe.fail(entry.seq, error)
-        else:
-            self._state.take(entry)
-
     def _serve(self) -> None:
         """Bring every command that is due to its entry, in inbox order."""
         self._command_head = self._source.command_head
@@ -268,7 +255,7 @@ class Boundary:
                 if is_done:
                     self._pending.remove(delivered)
                     is_changed = True
-                    self._adopt()
+                    self._intake.take()
 
     def _meet(self, delivered: Delivered) -> bool:
         """Return whether a command has its entry now, rather than waiting for its step.
@@ -325,7 +312,7 @@ class Boundary:
             self._scribe.fail(entry.seq, error)
         else:
             self._state.take(entry)
-        self._data_head = -1
+        self._intake.look_again()
 
     def _follow(self, command: Command) -> None:
         """Do what a command asks for beyond a change of the trainer."""

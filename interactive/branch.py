@@ -45,6 +45,8 @@ class RunState:
     """Interventions that were recorded as applied, those that then failed included."""
     mark: int = 0
     """The mark adopted on the current branch."""
+    heeded: int = 0
+    """Every withdrawal up to this commit number is in force on the current branch."""
     entries: int = 0
     done: set[str] = field(default_factory=set)
     """Ids of the commands that have their entry."""
@@ -75,6 +77,9 @@ class RunState:
                 self._intervene(entry)
             case EntryKind.MARK:
                 self.mark = int(entry.body["mark"])
+                self.heeded = max(self.heeded, self.mark)
+            case EntryKind.WITHDRAWAL:
+                self.heeded = max(self.heeded, int(entry.body.get("upto", 0)))
             case EntryKind.CHECKPOINT:
                 fact = checkpoint_fact(entry)
                 self.checkpoints[fact.id] = fact
@@ -119,7 +124,7 @@ class RunState:
                 self.paused = False
             case "load_checkpoint":
                 self.branch = str(effective["branch"])
-                self.mark = int(effective["mark"])
+                self.mark = self.heeded = int(effective["mark"])
                 self.branches[self.branch] = Branch(
                     self.branch, str(effective["checkpoint"]), int(effective["step"])
                 )

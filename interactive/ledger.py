@@ -19,6 +19,8 @@ class EntryKind(str, Enum):
     """A trainer process took the run up: its fingerprint and the determinism it promises."""
     MARK = "mark"
     """The data up to a commit number were adopted."""
+    WITHDRAWAL = "withdrawal"
+    """Clips left the data: somebody withdrew them, or their bytes cannot be read."""
     INTERVENTION = "intervention"
     """A command met a boundary: applied, rejected or expired."""
     FAILURE = "failure"
@@ -39,6 +41,8 @@ class Entry:
 
     * session: ``fingerprint``, ``determinism``, ``pid``
     * mark: ``mark``
+    * withdrawal: ``withdrawn`` (the clips' commit numbers), and ``upto`` (every withdrawal up
+      to this commit number is in force), or ``code``, ``hint`` where bytes cannot be read
     * intervention: ``command_id``, ``inbox_seq``, ``issuer {name, kind}``, ``reason``,
       ``command`` (the whole command as JSON), ``state`` (applied | rejected | expired),
       ``old``, ``requested``, ``effective``, and ``code``, ``hint`` of a refusal

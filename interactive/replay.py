@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interactive.branch import RunState, failed_seqs, loaded_checkpoints
+from interactive.bases import Past
 from interactive.checkpoints import CheckpointLibrary
 from interactive.data_log import DataLog
 from interactive.ledger import Entry, EntryKind, read_ledger
-from interactive.metrics import MetricsRow, MetricsWriter, read_metrics
-from interactive.planner import Planner
-from interactive.retrace import Divergence, LostTrack, Retrace, compare_rows
+from interactive.metrics import MetricsRow, read_metrics
+from interactive.rerun import Base, Rerun
+from interactive.retrace import Divergence, compare_rows
 from interactive.run_folder import RunFolder
-from interactive.saver import manifest_of
-from interactive.trainer import ControllableTrainer
+from interactive.trainer import ControllableTrainer, DataLost
 
 LIVE_SOURCE = "live"
 """The data source of clips that a person made during the run."""
@@ -32,8 +31,9 @@ class ReplayReport:
     one: then ``identical`` counts the steps that equal the record before the first
     divergence. Elsewhere it is ``self``: the run was replayed twice, ``identical`` compares
     these two, and ``deviation`` is the first difference from the record. ``withdrawn`` are
-    the commits used that have since been tombstoned, ``live_clips`` the number of live
-    clips that steps used.
+    the commits used that were withdrawn or cannot be read any more, ``live_clips`` the
+    number of live clips that steps used. ``base`` is the checkpoint at which the replay
+    began because steps before it need clips that are gone; ``steps`` counts from there.
     """
 
     steps: int
@@ -43,6 +43,7 @@ class ReplayReport:
     withdrawn: tuple[int, ...]
     live_clips: int
     deviation: Divergence | None = None
+    base: str | None = None
 
     @property
     def is_identical(self) -> bool:
@@ -60,90 +61,22 @@ class ReplayReport:
             "withdrawn": list(self.withdrawn),
             "live_clips": self.live_clips,
             "deviation": deviation.to_json() if deviation else None,
+            "base": self.base,
         }
 
 
-class _Diverged(Exception):
-    """Ends a replay whose answer is known."""
+class ReplayNeedsWithdrawn(Exception):
+    """Steps need clips that are gone, and no checkpoint after their last use is kept."""
 
-
-class Rerun:
-    """Makes the steps of a list of entries in a fresh trainer, and keeps their rows.
-
-    Args:
-        trainer: fresh from the run's entry point.
-        data: the rows of marks.
-        folder: where checkpoints and rows of this rerun go; made here.
-        entries: the facts to bring about; they need not be those of the record.
-        stop_at_divergence: whether the first difference ends it.
-        progress: told the number of steps made.
-    """
-
-    def __init__(
-        self,
-        trainer: ControllableTrainer,
-        data: DataLog,
-        folder: Path,
-        entries: Sequence[Entry],
-        *,
-        stop_at_divergence: bool,
-        progress: Callable[[int], None],
-    ) -> None:
-        self._trainer = trainer
-        self._data = data
-        self._folder = folder
-        self._entries = entries
-        self._stop_at_divergence = stop_at_divergence
-        self._progress = progress
-        self._state = RunState()
-        self._checkpoints = CheckpointLibrary(folder / "checkpoints")
-        self._loaded = loaded_checkpoints(entries, failed_seqs(entries))
-        self.rows: list[MetricsRow] = []
-        self.identical = 0
-        self.first_divergence: Divergence | None = None
-
-    def run(self, records: Iterable[MetricsRow]) -> None:
-        """Bring the entries about, compare with the records, and write the rows."""
-        planner = Planner(self._trainer, self._state, self._checkpoints)
-        # A row's clock is for reading only, and a replay has no time of its own to tell.
-        retrace = Retrace(self._trainer, self._state, planner, self._data, self, lambda: 0.0)
-        try:
-            retrace.run(self._entries, records)
-        except (LostTrack, _Diverged):
-            pass
-        finally:
-            self._write_rows()
-            shutil.rmtree(self._checkpoints.folder, ignore_errors=True)
-
-    def step_made(self, row: MetricsRow, recorded: MetricsRow | None) -> None:
-        """Keep the row, and count it if it equals its record."""
-        self.rows.append(row)
-        self._progress(len(self.rows))
-        if recorded is not None and self.first_divergence is None:
-            self.identical += compare_rows(recorded, row) is None
-
-    def diverged(self, divergence: Divergence) -> None:
-        """Keep the first difference."""
-        self.first_divergence = self.first_divergence or divergence
-        if self._stop_at_divergence:
-            raise _Diverged
-
-    def checkpoint_passed(self, entry: Entry) -> None:
-        """Save the state if a later entry opens a branch from it."""
-        if entry.body["checkpoint"] in self._loaded:
-            parent = self._state.parent()
-            rows = len(self.rows)
-            manifest = manifest_of(entry, mark=self._state.mark, metrics_rows=rows, parent=parent)
-            self._checkpoints.publish(manifest, self._trainer.save)
-
-    def not_applied(self, entry: Entry, error: Exception) -> None:
-        """Go on: a live run would have recorded the failure."""
-
-    def _write_rows(self) -> None:
-        writer = MetricsWriter.open(self._folder / "metrics.jsonl")
-        for row in self.rows:
-            writer.append(row)
-        writer.close()
+    def __init__(self, commits: Sequence[int], steps: int) -> None:
+        """Name the clips, and how many recorded steps a checkpoint would have to cover."""
+        named = ", ".join(map(str, commits[:10])) + (" …" if len(commits) > 10 else "")
+        super().__init__(
+            f"the replay needs clips that are gone ({named}), and no whole checkpoint that "
+            f"covers the first {steps} recorded steps, and not all, is left to begin at"
+        )
+        self.commits = tuple(commits)
+        self.hint = "only what was trained after a checkpoint that is kept can be replayed."
 
 
 def replay(
@@ -165,6 +98,9 @@ def replay(
 
     Returns:
         What was found; the same is written to ``report.json``.
+
+    Raises:
+        ReplayNeedsWithdrawn: clips are gone that steps need up to the end of what is kept.
     """
     folder = RunFolder.open(run_dir, writable=out_dir is None)
     build = build_trainer or folder.build_trainer
@@ -174,30 +110,117 @@ def replay(
     data = DataLog.open(folder.data)
     out = out_dir or _free_folder(folder.replays)
 
-    def rerun(name: str, trainer: ControllableTrainer, *, stop: bool) -> Rerun:
-        part = out / name
-        part.mkdir(parents=True)
-        made = Rerun(trainer, data, part, entries, stop_at_divergence=stop, progress=progress)
-        made.run(records)
-        return made
-
+    past = Past(entries, len(records), CheckpointLibrary(folder.checkpoints))
+    replayer = _Replayer(past, own_entries, records, data, out, progress)
     trainer = build()
     is_same = _is_same_fingerprint(own_entries, trainer.fingerprint())
-    first = rerun("first", trainer, stop=is_same)
+    first = replayer.first(trainer, build, stop=is_same)
     used = {commit for row in records for commit in row.commits}
-    withdrawn, live = _about_clips(data, used)
+    withdrawn = tuple(sorted((used & data.withdrawn) | replayer.lost))
     if is_same:
         divergence, deviation = first.first_divergence, None
-        steps, identical = len(records), first.identical
+        steps, identical = len(replayer.records), first.identical
         promise = "same_fingerprint"
     else:
-        second = rerun("second", build(), stop=False)
+        second = replayer.rerun("second", build(), stop=False)
         steps = len(first.rows)
         identical, divergence = _compare(first.rows, second.rows)
         deviation, promise = first.first_divergence, "self"
-    report = ReplayReport(steps, identical, divergence, promise, withdrawn, live, deviation)
+    report = ReplayReport(
+        steps,
+        identical,
+        divergence,
+        promise,
+        withdrawn,
+        _live_clips(data, used),
+        deviation,
+        base=replayer.base.manifest.id if replayer.base else None,
+    )
     (out / "report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", "utf-8")
     return report
+
+
+class _Replayer:
+    """Finds the first place that a replay can begin at, by trying."""
+
+    def __init__(
+        self,
+        past: Past,
+        own_entries: Sequence[Entry],
+        records: Sequence[MetricsRow],
+        data: DataLog,
+        out: Path,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._past = past
+        self._own_entries = own_entries
+        self._all_records = records
+        self._data = data
+        self._out = out
+        self._progress = progress
+        self.base: Base | None = None
+        self.lost: set[int] = set()
+
+    @property
+    def records(self) -> Sequence[MetricsRow]:
+        """Return the rows of the steps from the base on."""
+        return self._all_records[self.base.manifest.metrics_rows if self.base else 0 :]
+
+    def first(
+        self, trainer: ControllableTrainer, build: Callable[[], ControllableTrainer], *, stop: bool
+    ) -> Rerun:
+        """Replay from the first place after which nothing is needed that is gone.
+
+        Raises:
+            ReplayNeedsWithdrawn: there is no such place.
+        """
+        while True:
+            try:
+                return self.rerun("first", trainer, stop=stop)
+            except _Stuck as stuck:
+                self.lost.update(stuck.commits)
+                self.base = self._next_base(stuck.steps)
+                trainer = build()
+
+    def rerun(self, name: str, trainer: ControllableTrainer, *, stop: bool) -> Rerun:
+        """Replay from the base on."""
+        part = self._out / name
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        made = Rerun(
+            trainer,
+            self._data,
+            part,
+            self._past.entries,
+            base=self.base,
+            stop_at_divergence=stop,
+            progress=self._progress,
+        )
+        try:
+            made.run(self.records)
+        except DataLost as lost:
+            raise _Stuck(lost.commits, len(made.rows)) from lost
+        return made
+
+    def _next_base(self, made: int) -> Base:
+        """Return the first checkpoint that covers the step that failed and the last use."""
+        covered = (self.base.manifest.metrics_rows if self.base else 0) + made + 1
+        uses = [n for n, row in enumerate(self._all_records, 1) if self.lost & set(row.commits)]
+        needed = max([covered, *uses])
+        for manifest in self._past.bases_after(needed):
+            entries = manifest.ledger_entries
+            if self._past.entries[:entries] == self._own_entries[:entries]:
+                return Base(manifest, self._past.needed(manifest), self._past.checkpoints)
+        raise ReplayNeedsWithdrawn(sorted(self.lost), needed)
+
+
+class _Stuck(Exception):
+    """A step after so many made ones needs clips that are gone."""
+
+    def __init__(self, commits: Sequence[int], steps: int) -> None:
+        super().__init__(commits, steps)
+        self.commits = commits
+        self.steps = steps
 
 
 def _is_same_fingerprint(entries: Sequence[Entry], here: Mapping[str, str]) -> bool:
@@ -220,10 +243,9 @@ def _compare(
     return len(first), None
 
 
-def _about_clips(data: DataLog, used: set[int]) -> tuple[tuple[int, ...], int]:
-    rows = [row for row in data.rows(0, data.head) if row.commit in used]
-    withdrawn = tuple(row.commit for row in rows if row.body.get("state") == "tombstoned")
-    return withdrawn, sum(row.body.get("source") == LIVE_SOURCE for row in rows)
+def _live_clips(data: DataLog, used: set[int]) -> int:
+    rows = (row for row in data.rows(0, data.head) if row.commit in used)
+    return sum(row.body.get("source") == LIVE_SOURCE for row in rows)
 
 
 def _free_folder(replays: Path) -> Path:

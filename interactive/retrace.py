@@ -165,6 +165,8 @@ class Retrace:
             match entry.kind:
                 case EntryKind.MARK:
                     act = self._adoption(entry)
+                case EntryKind.WITHDRAWAL:
+                    act = self._withdrawal(entry)
                 case EntryKind.INTERVENTION if entry.body["state"] == CommandState.APPLIED.value:
                     act = self._plan(entry).apply
                 case EntryKind.CHECKPOINT:
@@ -192,6 +194,10 @@ class Retrace:
             self._compare(entry, "mark", mark, str(error))
             raise LostTrack(str(error)) from error
         return lambda: self._trainer.adopt(mark, rows)
+
+    def _withdrawal(self, entry: Entry) -> Callable[[], None]:
+        commits = [int(commit) for commit in entry.body["withdrawn"]]
+        return lambda: self._trainer.withdraw(commits)
 
     def _plan(self, entry: Entry) -> Plan:
         command = COMMAND.validate_json(json.dumps(entry.body["command"]))

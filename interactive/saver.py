@@ -95,7 +95,7 @@ class Saver:
                 case EntryKind.CHECKPOINT:
                     is_here = (entry.branch, entry.step) == here
                     return is_here and self._checkpoints.is_whole(str(entry.body["checkpoint"]))
-                case EntryKind.MARK:
+                case EntryKind.MARK | EntryKind.WITHDRAWAL:
                     return False
                 case EntryKind.INTERVENTION if entry.body["state"] == "applied":
                     if entry.body["command"]["command"] not in _NEUTRAL:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
+from interactive.bases import Past
 from interactive.boundary import Boundary, Cadence
-from interactive.branch import RunState, failed_seqs, loaded_checkpoints
+from interactive.branch import RunState, failed_seqs
 from interactive.checkpoints import CheckpointLibrary, Manifest
 from interactive.commands import COMMAND, Command, Evaluate, SaveCheckpoint
 from interactive.data_log import DataLog
@@ -98,6 +99,7 @@ def open_session(
     Raises:
         RunBusy: another trainer holds the run.
         Diverged: a redone step is not what had been recorded.
+        DataLost: a step that must be redone learned from a clip that cannot be read now.
     """
     with ExitStack() as stack:
         try:
@@ -243,23 +245,8 @@ class _Redo:
 
 
 def _choose_base(files: _Files) -> tuple[Manifest | None, list[str]]:
-    entries = files.ledger.entries
-    failed = failed_seqs(entries)
-    return files.checkpoints.newest_whole(lambda m: _is_base(m, entries, failed, files))
-
-
-def _is_base(
-    manifest: Manifest, entries: Sequence[Entry], failed: frozenset[int], files: _Files
-) -> bool:
-    """Return whether a run can go on from a checkpoint: its past is there, its future too."""
-    seq = manifest.ledger_entries - 1
-    if not 0 <= seq < len(entries) or manifest.metrics_rows > files.metrics.rows:
-        return False
-    if seq in failed or entries[seq].body.get("checkpoint") != manifest.id:
-        return False
-    remade = {str(e.body["checkpoint"]) for e in entries[seq:] if e.kind is EntryKind.CHECKPOINT}
-    loaded = loaded_checkpoints(entries[seq + 1 :], failed)
-    return all(files.checkpoints.is_whole(name) for name in loaded - remade)
+    past = Past(files.ledger.entries, files.metrics.rows, files.checkpoints)
+    return files.checkpoints.newest_whole(past.bears)
 
 
 def _session_body(trainer: ControllableTrainer, recovery: Recovery) -> dict[str, object]:

@@ -47,10 +47,30 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class DataRow:
-    """One committed clip as the link received it: its commit number and its index row."""
+    """One row of the index as the link received it: its commit number and its body.
+
+    A row is a committed clip, or the withdrawal of one: then ``withdraws`` is the commit
+    number of the clip, where its own row came before.
+    """
 
     commit: int
     body: Mapping[str, Any]
+    withdraws: int | None = None
+
+
+class DataLost(Exception):
+    """Adopted clips cannot be read; the step was not made, and the trainer is as it was.
+
+    ``train_step`` raises it. A live run records that these clips left the data, and goes on
+    without them; a replay begins where they are not needed any more.
+    """
+
+    def __init__(self, commits: Sequence[int], why: str) -> None:
+        """Store the commit numbers of the clips, and why they cannot be read."""
+        self.commits = tuple(commits)
+        self.why = why
+        super().__init__(f"clip {', '.join(map(str, commits))} cannot be read: {why}")
+        self.hint = "its bytes were purged or damaged after a step had learned from it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +104,11 @@ class ControllableTrainer(Protocol):
         ...
 
     def train_step(self) -> StepRecord:
-        """Make one optimizer update."""
+        """Make one optimizer update.
+
+        Raises:
+            DataLost: clips cannot be read; nothing has changed.
+        """
         ...
 
     def plan(self, command: UpdateOptimizer | UpdateMixture) -> Plan | Rejected:
@@ -92,7 +116,14 @@ class ControllableTrainer(Protocol):
         ...
 
     def adopt(self, mark: int, rows: Sequence[DataRow]) -> None:
-        """Take the rows up to ``mark`` (all those after the mark before) into the data."""
+        """Take the rows up to ``mark`` (all those after the mark before) into the data.
+
+        A clip that a later one of these rows withdraws never enters.
+        """
+        ...
+
+    def withdraw(self, commits: Sequence[int]) -> None:
+        """Take clips out of the data; those that are not in it are passed over."""
         ...
 
     def ready(self) -> bool:

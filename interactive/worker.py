@@ -11,6 +11,7 @@ from pathlib import Path
 from interactive.boundary import Boundary, Cadence
 from interactive.integrations.loop import print_warning, steer
 from interactive.run_folder import RunFolder
+from interactive.trainer import DataLost
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 """Whichever of these the system has."""
@@ -42,7 +43,12 @@ def run_worker(
     with steer(run_dir, trainer, cadence=cadence, warn=warn) as boundary, _ended_by(boundary):
         on_open(boundary)
         while boundary.cross():
-            boundary.record(trainer.train_step())
+            try:
+                made = trainer.train_step()
+            except DataLost as lost:
+                boundary.lose(lost)
+            else:
+                boundary.record(made)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from interactive.outcome import Issuer, IssuerKind, Reason, Rejected
 from interactive.run_folder import RunFolder, RunInfo
 from interactive.session import Session, open_session
 from interactive.source import Delivered
-from interactive.trainer import DataRow, EvaluationResult, Plan, StepRecord
+from interactive.trainer import DataLost, DataRow, EvaluationResult, Plan, StepRecord
 
 SIZE = 4
 PERSON = Issuer("operator", IssuerKind.PERSON)
@@ -40,6 +40,7 @@ class FakeTrainer:
         self.machine = dict(FINGERPRINT)
         self.evaluations_made = 0
         self.failing: dict[str, BaseException] = {}
+        self.unreadable: set[int] = set()
         self._step = 0
         self._weights = [0.5 * (i + 1) for i in range(SIZE)]
         self._momentum = [0.0] * SIZE
@@ -63,6 +64,9 @@ class FakeTrainer:
 
     def train_step(self) -> StepRecord:
         self._break("train_step")
+        lost = [commit for commit, _ in self._rows if commit in self.unreadable]
+        if lost:
+            raise DataLost(lost[:1], "purged")
         draw = random.Random(f"{self.seed}/{self._step}")
         if self._clip is None or self._step % 3 == 0:
             self._clip = self._draw_clip(draw)
@@ -102,7 +106,15 @@ class FakeTrainer:
     def adopt(self, mark: int, rows: Sequence[DataRow]) -> None:
         self._break("adopt")
         assert [row.commit for row in rows][-1] == mark
-        self._rows += [(row.commit, str(row.body["source"])) for row in rows]
+        new = [(row.commit, str(row.body["source"])) for row in rows if not is_withdrawal(row)]
+        self._rows += new
+        self.withdraw([row.withdraws for row in rows if row.withdraws is not None])
+
+    def withdraw(self, commits: Sequence[int]) -> None:
+        self._break("withdraw")
+        self._rows = [(commit, source) for commit, source in self._rows if commit not in commits]
+        if self._clip in commits:
+            self._clip = None
 
     def ready(self) -> bool:
         return len(self._rows) >= self.min_rows
@@ -188,7 +200,18 @@ def delivered(seq: int, command: Mapping[str, Any], **envelope: Any) -> Delivere
 
 
 def data_row(commit: int, source: str = "live") -> DataRow:
-    return DataRow(commit, {"commit": commit, "source": source, "state": "committed"})
+    """The row of a clip whose number in its trace is its commit number."""
+    body = {"commit": commit, "source": source, "state": "committed", "trace_id": "t"}
+    return DataRow(commit, {**body, "seq": commit})
+
+
+def withdrawal_row(commit: int, of: int) -> DataRow:
+    """The row that withdraws the clip ``of``."""
+    return DataRow(commit, {**data_row(of).body, "commit": commit, "state": "tombstoned"})
+
+
+def is_withdrawal(row: DataRow) -> bool:
+    return row.body["state"] == "tombstoned"
 
 
 @dataclass
@@ -290,4 +313,9 @@ def run_session(
             sources[0].reach(session.boundary.status().branch, made.step)
             if not session.boundary.cross():
                 return session
-            session.boundary.record(made.train_step())
+            try:
+                record = made.train_step()
+            except DataLost as lost:
+                session.boundary.lose(lost)
+            else:
+                session.boundary.record(record)
