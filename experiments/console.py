@@ -69,6 +69,8 @@ STATUS_OF: dict[str, Status] = {
     "CheckpointDamaged": Status.CHECK_FAILED,
     "ClipCorrupt": Status.CHECK_FAILED,
     "Diverged": Status.CHECK_FAILED,
+    "DataLost": Status.CHECK_FAILED,
+    "ReplayNeedsWithdrawn": Status.CHECK_FAILED,
     "NotAllowed": Status.REFUSED,
     "RunUnwritable": Status.ENVIRONMENT,
     "StoreLocked": Status.ENVIRONMENT,

@@ -42,11 +42,12 @@ class UpdateOptimizer(_Command):
 
 
 class UpdateMixture(_Command):
-    """Change what the lanes draw from: the weights and recency of each data source."""
+    """Change what the lanes draw from: weights and recency of the sources, cap per trace."""
 
     command: Literal["update_mixture"] = "update_mixture"
     weights: dict[Name, NonNegative] | None = None
     half_life_clips: dict[Name, Positive] | None = None
+    trace_cap: Annotated[float, Field(gt=0, le=1)] | None = None
     fresh_rows: Annotated[int, Field(ge=0)] | None = None
     live_intake: bool | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from neuralos.data.latents import ReadClip
+from neuralos.data.reading import OpenClip, make_reader
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.simulator import Simulator
 from neuralos.run_config import NeuralosConfig
@@ -30,12 +30,14 @@ def build_simulator(config: SimulatorConfig, seed: int) -> Simulator:
     return simulator.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def build_trainer(config: NeuralosConfig, read: ReadClip, clock: Callable[[], float]) -> Trainer:
+def build_trainer(
+    config: NeuralosConfig, open_clip: OpenClip, clock: Callable[[], float]
+) -> Trainer:
     """Return a trainer before its first step, without data.
 
     Args:
         config: what to build.
-        read: reads the clip of a row.
+        open_clip: reads the clip of a row.
         clock: seconds, for the timings of reports only.
     """
     simulator = build_simulator(config.simulator, config.training.seed)
@@ -46,6 +48,6 @@ def build_trainer(config: NeuralosConfig, read: ReadClip, clock: Callable[[], fl
         simulator=simulator,
         optimizer=Optimizer(simulator, config.optimizer),
         mixture=config.mixture,
-        read=read,
+        reader=make_reader(open_clip, config.lanes.workers),
         clock=clock,
     )

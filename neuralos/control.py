@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from data_collection.storage.store import read_clip
 from data_collection.trace import ClipRow
 from interactive.commands import UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected
-from interactive.trainer import DataRow, EvaluationResult, Plan, StepRecord
+from interactive.trainer import DataLost, DataRow, EvaluationResult, Plan, StepRecord
 from neuralos.build import build_trainer, make_deterministic
 from neuralos.data.mixture import SOURCES, nearest_source
+from neuralos.data.reading import ClipsUnreadable, open_clips
 from neuralos.fingerprint import fingerprint
 from neuralos.rollout import Recording, write_strip
 from neuralos.run_config import NeuralosConfig, read_config
@@ -56,8 +56,15 @@ class SteeredTrainer:
         }
 
     def train_step(self) -> StepRecord:
-        """Make one update."""
-        result = self._trainer.train_step()
+        """Make one update.
+
+        Raises:
+            DataLost: clips cannot be read; nothing has changed.
+        """
+        try:
+            result = self._trainer.train_step()
+        except ClipsUnreadable as error:
+            raise DataLost(tuple(error.why), str(error)) from error
         return StepRecord(
             step=self._trainer.step,
             loss=result.loss,
@@ -78,6 +85,10 @@ class SteeredTrainer:
     def adopt(self, mark: int, rows: Sequence[DataRow]) -> None:
         """Take the rows up to ``mark`` into the data."""
         self._trainer.adopt(mark, [ClipRow.from_json(dict(row.body)) for row in rows])
+
+    def withdraw(self, commits: Sequence[int]) -> None:
+        """Let clips go."""
+        self._trainer.withdraw(commits)
 
     def ready(self) -> bool:
         """Return whether the adopted data suffice to make a step."""
@@ -147,6 +158,7 @@ class SteeredTrainer:
             present,
             weights=weights,
             half_life_clips={**present.half_life_clips, **(command.half_life_clips or {})},
+            trace_cap=present.trace_cap if command.trace_cap is None else command.trace_cap,
             fresh_rows=present.fresh_rows if command.fresh_rows is None else command.fresh_rows,
             live_intake=present.live_intake if command.live_intake is None else command.live_intake,
         )
@@ -168,7 +180,7 @@ def create_trainer(config_path: Path, run_dir: Path) -> SteeredTrainer:
     make_deterministic()
     config = read_config(config_path)
     traces = run_dir / TRACES_FOLDER
-    trainer = build_trainer(config, lambda row: read_clip(traces, row), time.perf_counter)
+    trainer = build_trainer(config, open_clips(traces), time.perf_counter)
     return SteeredTrainer(trainer, config, run_dir)
 
 

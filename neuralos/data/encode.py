@@ -21,6 +21,7 @@ _WHEEL_MOST = 3
 
 Floats = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.int64]
+Frames = npt.NDArray[np.uint8]
 
 
 def reduce_frames(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

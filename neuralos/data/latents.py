@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from data_collection.action import Action, fold
-from data_collection.events import ButtonChanged, Event, PointerMoved
-from data_collection.trace import FPS, Clip, ClipRow
-from neuralos.data.encode import Floats, Keys, encode_action, encode_keys, reduce_frames
+from data_collection.events import ButtonChanged, PointerMoved
+from data_collection.trace import FPS, ClipRow
+from neuralos.data.encode import Floats, Keys, encode_action, encode_keys
+from neuralos.data.reading import ClipEvents, ClipReader, ReadClip
 from neuralos.data.rows import AdoptedClips
 from neuralos.models.patch_code import PatchCode
 
-ReadClip = Callable[[ClipRow], Clip]
-ClipEvents = tuple[tuple[Event, ...], ...]
-
+_EVENTS_PER_CLIP = 4
+"""The events of so many clips are kept for each whose latents are."""
 _LOOK_BACK = 3
 """Clips that are searched for buttons and keys still held."""
 
@@ -36,38 +38,64 @@ class EncodedClip:
 class LatentStore:
     """Encodes clips one by one in one batch shape, so that their bits depend on nothing else.
 
-    Latents of the ``cached_clips`` clips used last are kept, events of all that were read.
+    Latents of the ``cached_clips`` clips used last are kept, and events of some more.
+
+    Args:
+        reader: reads the clips of rows.
+        clips: says which clips come before which.
+        code: encodes frames.
+        cached_clips: how many clips to keep.
     """
 
     def __init__(
-        self, read: ReadClip, clips: AdoptedClips, code: PatchCode, cached_clips: int
+        self, reader: ClipReader, clips: AdoptedClips, code: PatchCode, cached_clips: int
     ) -> None:
-        self._read = read
+        self._reader = reader
         self._clips = clips
         self._code = code
         self._cached_clips = cached_clips
         self._cache: OrderedDict[int, EncodedClip] = OrderedDict()
-        self._events: dict[int, ClipEvents] = {}
+        self._events: OrderedDict[int, ClipEvents] = OrderedDict()
 
-    def get(self, row: ClipRow) -> EncodedClip:
-        """Return a clip, reading it if it is not at hand."""
-        encoded = self._cache.pop(row.commit, None) or self._load(row)
-        self._cache[row.commit] = encoded
-        while len(self._cache) > self._cached_clips:
-            self._cache.popitem(last=False)
-        return encoded
+    def get(self, rows: Iterable[ClipRow]) -> dict[int, EncodedClip]:
+        """Return clips by commit number, reading at once all that are not at hand.
+
+        Raises:
+            ClipsUnreadable: names every clip that cannot be read.
+        """
+        wanted = {row.commit: row for row in rows}
+        new = [row for commit, row in wanted.items() if commit not in self._cache]
+        read = self._read(new)
+        found = {}
+        for commit, row in wanted.items():
+            encoded = self._cache.pop(commit, None) or self._encode(row, read[commit])
+            found[commit] = self._cache[commit] = encoded
+        _shorten(self._cache, self._cached_clips)
+        _shorten(self._events, _EVENTS_PER_CLIP * self._cached_clips)
+        return found
 
     def forget(self, commits: Iterable[int]) -> None:
-        """Drop clips whose first action may be another now; they are read again when needed.
+        """Drop clips that are gone, or whose first action may be another now.
 
         What is kept never differs from what a restart would read.
         """
         for commit in commits:
             self._cache.pop(commit, None)
+            self._events.pop(commit, None)
 
-    def _load(self, row: ClipRow) -> EncodedClip:
-        clip = self._read(row)
-        self._events[row.commit] = clip.events
+    def _read(self, rows: Sequence[ClipRow]) -> dict[int, ReadClip]:
+        """Read clips, and the events of those before them that are always looked at."""
+        around = {row.commit: row for row in rows}
+        for row in rows:
+            for before in islice(self._clips.before(row), _LOOK_BACK):
+                if before.commit not in self._events:
+                    around.setdefault(before.commit, before)
+        read = self._reader.read(list(around.values()))
+        for commit, clip in read.items():
+            self._events[commit] = clip.events
+        return read
+
+    def _encode(self, row: ClipRow, clip: ReadClip) -> EncodedClip:
         action = self._action_before(row)
         actions, keys = [], []
         for events in clip.events:
@@ -75,9 +103,7 @@ class LatentStore:
             actions.append(encode_action(action))
             keys.append(encode_keys(action, previous))
         return EncodedClip(
-            encode_frames(self._code, reduce_frames(clip.frames)).half(),
-            np.stack(actions),
-            np.stack(keys),
+            encode_frames(self._code, clip.frames).half(), np.stack(actions), np.stack(keys)
         )
 
     def _action_before(self, row: ClipRow) -> Action:
@@ -86,9 +112,9 @@ class LatentStore:
         At least ``_LOOK_BACK`` of them are read, and more until one says where the pointer is.
         """
         earlier: list[ClipEvents] = []
-        for count, before in enumerate(reversed(self._clips.before(row)), 1):
+        for count, before in enumerate(self._clips.before(row), 1):
             if before.commit not in self._events:
-                self._events[before.commit] = self._read(before).events
+                self._read([before])
             earlier.append(self._events[before.commit])
             if count >= _LOOK_BACK and any(map(_says_where, earlier)):
                 break
@@ -97,6 +123,11 @@ class LatentStore:
             for events in clip:
                 action = fold(events, action)
         return action
+
+
+def _shorten(kept: OrderedDict[int, Any], most: int) -> None:
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def _says_where(clip: ClipEvents) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from data_collection.trace import ClipRow, ClipState
+from neuralos.data.columns import ClipTable, Columns
 
-Run = tuple[ClipRow, ...]
+Run = Sequence[ClipRow]
 """Clips of one trace whose frames follow each other without a gap."""
 
 
@@ -26,59 +27,118 @@ def is_target(row: ClipRow) -> bool:
     return row.weight > 0 and row.frame_source == "real" and row.state is ClipState.COMMITTED
 
 
+@dataclass(slots=True)
+class _Trace:
+    """The clips of one trace by their number, and the runs they form (None: to be found)."""
+
+    clips: dict[int, ClipRow] = field(default_factory=dict)
+    last_seq: int = -1
+    runs: list[list[ClipRow]] | None = field(default_factory=list)
+
+    def put(self, row: ClipRow) -> list[int]:
+        """Add a clip; return the commits of those after it."""
+        self.clips[row.seq] = row
+        if row.seq > self.last_seq:
+            self.last_seq = row.seq
+            if self.runs is not None:
+                _join(self.runs, row)
+            return []
+        self.runs = None
+        return self._after(row.seq)
+
+    def drop(self, seq: int) -> list[int]:
+        """Remove a clip; return the commits of those after it."""
+        del self.clips[seq]
+        self.runs = None
+        return self._after(seq)
+
+    def all_runs(self) -> list[list[ClipRow]]:
+        """Return the runs in order."""
+        if self.runs is None:
+            self.runs = []
+            for seq in sorted(self.clips):
+                _join(self.runs, self.clips[seq])
+        return self.runs
+
+    def _after(self, seq: int) -> list[int]:
+        return [clip.commit for other, clip in self.clips.items() if other > seq]
+
+
 class AdoptedClips:
     """Every clip up to the mark that may be learned from."""
 
     def __init__(self) -> None:
         self.mark = 0
-        self._rows: dict[int, ClipRow] = {}
-        self._traces: dict[str, dict[int, ClipRow]] = {}
-        self._runs: dict[str, list[Run]] = {}
+        self.version = 0
+        """Another number after each change of the clips."""
+        self._places: dict[int, tuple[str, int]] = {}
+        self._traces: dict[str, _Trace] = {}
+        self._table = ClipTable()
 
     def adopt(self, mark: int, rows: Iterable[ClipRow]) -> list[int]:
-        """Take rows up to ``mark``; a row that no longer is a target leaves the data.
+        """Take rows up to ``mark``; a row that is no target empties its place.
 
         Returns:
-            The commits of clips that were here and now have other clips before them.
+            The commits of the clips that left, and of those that now have other clips
+            before them: what is known of them from reading is out of date.
         """
-        disturbed: list[int] = []
+        outdated: list[int] = []
         for row in rows:
-            clips = self._traces.setdefault(row.trace_id, {})
-            disturbed += [clip.commit for seq, clip in clips.items() if seq > row.seq]
+            trace = self._traces.setdefault(row.trace_id, _Trace())
+            before = trace.clips.get(row.seq)
+            if before is not None:
+                outdated += self._remove(before)
             if is_target(row):
-                self._rows[row.commit] = row
-                clips[row.seq] = row
-            else:
-                self._rows.pop(row.commit, None)
-                clips.pop(row.seq, None)
-            self._runs.pop(row.trace_id, None)
+                outdated += trace.put(row)
+                self._places[row.commit] = (row.trace_id, row.seq)
+                self._table.add(row)
         self.mark = max(self.mark, mark)
-        return disturbed
+        self.version += 1
+        return outdated
+
+    def withdraw(self, commits: Iterable[int]) -> list[int]:
+        """Let clips go; those that are not here are passed over.
+
+        Returns:
+            As ``adopt``.
+        """
+        outdated: list[int] = []
+        for commit in commits:
+            if commit in self._places:
+                trace_id, seq = self._places[commit]
+                outdated += self._remove(self._traces[trace_id].clips[seq])
+        self.version += 1
+        return outdated
+
+    def columns(self) -> Columns:
+        """Return the clips to learn from as columns, by commit number."""
+        return self._table.columns()
 
     def targets(self) -> Sequence[ClipRow]:
         """Return the clips to learn from, by commit number."""
-        return [self._rows[commit] for commit in sorted(self._rows)]
+        return self.columns().rows
 
     def __len__(self) -> int:
         """Return how many clips may be learned from."""
-        return len(self._rows)
+        return len(self._places)
 
     def run(self, trace_id: str, frame: int) -> Run:
         """Return the run that holds a frame of a trace; empty if there is none."""
-        for run in self._trace_runs(trace_id):
-            if run[0].first_frame <= frame < end_frame(run):
-                return run
-        return ()
+        trace = self._traces.get(trace_id)
+        runs = trace.all_runs() if trace else []
+        index = bisect_right(runs, frame, key=lambda run: run[0].first_frame) - 1
+        return runs[index] if index >= 0 and frame < end_frame(runs[index]) else ()
 
-    def before(self, row: ClipRow) -> Run:
-        """Return the clips of the same run that come before this one, in order."""
+    def before(self, row: ClipRow) -> Iterator[ClipRow]:
+        """Yield the clips of the same run that come before this one, the nearest first."""
         run = self.run(row.trace_id, row.first_frame)
-        return tuple(clip for clip in run if clip.seq < row.seq)
+        for index in range(bisect_left(run, row.seq, key=lambda clip: clip.seq) - 1, -1, -1):
+            yield run[index]
 
     def pieces(self, trace_id: str, first_frame: int, count: int) -> list[Piece]:
         """Return where ``count`` frames of one run lie."""
         run = self.run(trace_id, first_frame)
-        index = bisect_right([row.first_frame for row in run], first_frame) - 1
+        index = bisect_right(run, first_frame, key=lambda clip: clip.first_frame) - 1
         pieces = []
         frame, end = first_frame, first_frame + count
         while frame < end:
@@ -88,11 +148,10 @@ class AdoptedClips:
             frame, index = last, index + 1
         return pieces
 
-    def _trace_runs(self, trace_id: str) -> list[Run]:
-        if trace_id not in self._runs:
-            clips = self._traces.get(trace_id, {})
-            self._runs[trace_id] = _split([clips[seq] for seq in sorted(clips)])
-        return self._runs[trace_id]
+    def _remove(self, row: ClipRow) -> list[int]:
+        del self._places[row.commit]
+        self._table.remove(row)
+        return [row.commit, *self._traces[row.trace_id].drop(row.seq)]
 
 
 def end_frame(run: Run) -> int:
@@ -100,12 +159,10 @@ def end_frame(run: Run) -> int:
     return run[-1].first_frame + run[-1].frames
 
 
-def _split(rows: Sequence[ClipRow]) -> list[Run]:
-    runs: list[list[ClipRow]] = []
-    for row in rows:
-        last = runs[-1][-1] if runs else None
-        if last and last.seq + 1 == row.seq and last.first_frame + last.frames == row.first_frame:
-            runs[-1].append(row)
-        else:
-            runs.append([row])
-    return [tuple(run) for run in runs]
+def _join(runs: list[list[ClipRow]], row: ClipRow) -> None:
+    """Add a clip that comes after all others to the last run, or begin another."""
+    last = runs[-1][-1] if runs else None
+    if last and last.seq + 1 == row.seq and last.first_frame + last.frames == row.first_frame:
+        runs[-1].append(row)
+    else:
+        runs.append([row])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from data_collection.trace import ClipRow
+from neuralos.data.columns import Ints
 from neuralos.data.config import LaneConfig
-from neuralos.data.mixture import LIVE_SOURCE, Mixture, clip_chances
+from neuralos.data.mixture import LIVE_SOURCE, Floats, Mixture, clip_chances
 from neuralos.data.rows import AdoptedClips, end_frame
 from neuralos.keyed import numpy_generator
 
@@ -32,12 +33,13 @@ class Segment:
 
 @dataclass(slots=True)
 class _Lane:
-    """Where a lane stands; ``left`` segments of its passage are still to read."""
+    """Where a lane stands: its passage began with frame ``began``, ``left`` segments are left."""
 
     passages: int = 0
     trace_id: str = ""
     frame: int = 0
     left: int = 0
+    began: int = 0
 
 
 class SegmentSampler:
@@ -53,17 +55,16 @@ class SegmentSampler:
         self._fresh_cursor = 0
         self.mixture = mixture
         self._drawn_from: tuple[int, Mixture] | None = None
-        self._rows: list[ClipRow] = []
-        self._cumulative: npt.NDArray[np.float64] = np.zeros(0)
-
-    def refresh(self) -> None:
-        """Forget what was computed from the clips: rows came or went at the same mark."""
-        self._drawn_from = None
+        self._rows: Sequence[ClipRow] = ()
+        self._used: Ints = np.zeros(0, dtype=np.int64)
+        self._cumulative: Floats = np.zeros(0)
+        self._live: Ints = np.zeros(0, dtype=np.int64)
+        self._live_commits: Ints = np.zeros(0, dtype=np.int64)
 
     def can_draw(self) -> bool:
         """Say whether there is a clip with a chance to be drawn."""
         self._compute_chances()
-        return len(self._rows) > 0
+        return len(self._used) > 0
 
     def passages_left(self) -> int:
         """Return after how many steps every lane has begun a new passage."""
@@ -88,18 +89,19 @@ class SegmentSampler:
         self._lanes = [_Lane(**lane) for lane in state["lanes"]]
         self._fresh_cursor = state["fresh_cursor"]
         self.mixture = Mixture(**state["mixture"])
-        self.refresh()
 
     def _compute_chances(self) -> None:
-        key = (self._clips.mark, self.mixture)
+        key = (self._clips.version, self.mixture)
         if self._drawn_from == key:
             return
-        rows = [row for row in self._clips.targets() if row.frames > 1]
-        chances = clip_chances(rows, self.mixture)
-        used = np.flatnonzero(chances)
-        self._rows = [rows[index] for index in used]
-        self._cumulative = np.cumsum(chances[used])
-        self._waiting = [row for row in rows if row.source == LIVE_SOURCE]
+        clips = self._clips.columns()
+        chances = clip_chances(clips, self.mixture)
+        self._rows = clips.rows
+        self._used = np.flatnonzero(chances)
+        self._cumulative = np.add.accumulate(chances[self._used])
+        is_live = np.array([source == LIVE_SOURCE for source in clips.sources], dtype=bool)
+        self._live = np.flatnonzero(is_live[clips.source] & (clips.frames > 1))
+        self._live_commits = clips.commit[self._live]
         self._drawn_from = key
 
     def _take_fresh(self) -> list[Segment]:
@@ -107,7 +109,8 @@ class SegmentSampler:
         if not self.mixture.live_intake or wanted == 0:
             return []
         self._compute_chances()
-        waiting = [row for row in self._waiting if row.commit > self._fresh_cursor][:wanted]
+        first = int(np.searchsorted(self._live_commits, self._fresh_cursor, side="right"))
+        waiting = [self._rows[index] for index in self._live[first : first + wanted]]
         if waiting:
             self._fresh_cursor = waiting[-1].commit
         for lane in self._lanes[self._config.lanes - len(waiting) :]:
@@ -122,10 +125,8 @@ class SegmentSampler:
 
     def _advance(self, index: int) -> Segment:
         lane = self._lanes[index]
-        if lane.left > 0:
-            run = self._clips.run(lane.trace_id, lane.frame - 1)
-            if not run or lane.frame + self._config.frames > end_frame(run):
-                lane.left = 0
+        if lane.left > 0 and not self._can_go_on(lane):
+            lane.left = 0
         starts = lane.left == 0
         if starts:
             self._begin_passage(index, lane)
@@ -136,15 +137,27 @@ class SegmentSampler:
         lane.left -= 1
         return segment
 
+    def _can_go_on(self, lane: _Lane) -> bool:
+        """Say whether all that the passage has read, and its next segment, are one run.
+
+        The state it carries comes from every frame since it began: where one of these was
+        withdrawn, the passage ends.
+        """
+        run = self._clips.run(lane.trace_id, lane.frame - 1)
+        if not run or run[0].first_frame > lane.began:
+            return False
+        return lane.frame + self._config.frames <= end_frame(run)
+
     def _begin_passage(self, index: int, lane: _Lane) -> None:
         self._compute_chances()
         rng = numpy_generator(self._seed, "passage", index, lane.passages)
         at = np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1], side="right")
-        row = self._rows[min(int(at), len(self._rows) - 1)]
+        row = self._rows[self._used[min(int(at), len(self._used) - 1)]]
         run = self._clips.run(row.trace_id, row.first_frame)
         wanted = row.first_frame + int(rng.integers(-self._config.frames // 2, row.frames))
         latest = end_frame(run) - self._config.frames
         lane.trace_id = row.trace_id
         lane.frame = max(run[0].first_frame + 1, min(wanted, latest))
+        lane.began = lane.frame - 1
         lane.left = self._config.segments
         lane.passages += 1

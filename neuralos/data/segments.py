@@ -17,12 +17,17 @@ from neuralos.data.sampler import Segment
 def assemble(
     segments: Sequence[Segment], frames: int, clips: AdoptedClips, store: LatentStore
 ) -> tuple[Batch, tuple[int, ...]]:
-    """Return a batch of T = ``frames``, and the commits of the clips whose frames bear a loss."""
+    """Return a batch of T = ``frames``, and the commits of the clips whose frames bear a loss.
+
+    Raises:
+        ClipsUnreadable: names every clip of the batch that cannot be read.
+    """
     latents, actions, keys, valid = [], [], [], []
     commits: set[int] = set()
-    for segment in segments:
-        pieces = clips.pieces(segment.trace_id, segment.first_frame - 1, segment.frames + 1)
-        parts = [(store.get(piece.row), piece.first, piece.end) for piece in pieces]
+    cut = [clips.pieces(s.trace_id, s.first_frame - 1, s.frames + 1) for s in segments]
+    encoded = store.get(piece.row for pieces in cut for piece in pieces)
+    for segment, pieces in zip(segments, cut, strict=True):
+        parts = [(encoded[piece.row.commit], piece.first, piece.end) for piece in pieces]
         latent = torch.cat([clip.latents[first:end] for clip, first, end in parts]).float()
         action = np.concatenate([clip.actions[first:end] for clip, first, end in parts])
         key = np.concatenate([clip.keys[first:end] for clip, first, end in parts])

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from data_collection.trace import ClipRow
+from neuralos.data.batch import Batch
 from neuralos.data.config import LaneConfig
-from neuralos.data.encode import reduce_frames
-from neuralos.data.latents import LatentStore, ReadClip
+from neuralos.data.latents import LatentStore
 from neuralos.data.mixture import Mixture
+from neuralos.data.reading import ClipReader, ClipsUnreadable
 from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import SegmentSampler
 from neuralos.data.segments import assemble
@@ -61,7 +62,7 @@ class Trainer:
         simulator: Simulator,
         optimizer: Optimizer,
         mixture: Mixture,
-        read: ReadClip,
+        reader: ClipReader,
         clock: Callable[[], float],
     ) -> None:
         self.config = config
@@ -70,7 +71,7 @@ class Trainer:
         self.step = 0
         self._lanes = lanes
         self._objective = objective
-        self._read = read
+        self._reader = reader
         self._clock = clock
         self._use_clips(AdoptedClips(), mixture)
         self._state: SimulatorState | None = None
@@ -90,25 +91,30 @@ class Trainer:
         return self._clips.mark
 
     def adopt(self, mark: int, rows: Iterable[ClipRow]) -> None:
-        """Take rows up to ``mark``; the first that suffice also settle the patch code."""
+        """Take rows up to ``mark``."""
         self._store.forget(self._clips.adopt(mark, rows))
-        self._sampler.refresh()
-        if not self._has_code() and len(self._clips) >= self.config.first_clips:
-            self._fit_code()
+
+    def withdraw(self, commits: Iterable[int]) -> None:
+        """Let clips go; a passage that has read one of them ends."""
+        self._store.forget(self._clips.withdraw(commits))
 
     def ready(self) -> bool:
         """Return whether there is data to make a step from."""
-        return self._has_code() and self._sampler.can_draw()
+        is_enough = self._has_code() or len(self._clips) >= self.config.first_clips
+        return is_enough and self._sampler.can_draw()
 
     def passages_left(self) -> int:
         """Return after how many steps every lane has begun a new passage."""
         return self._sampler.passages_left()
 
     def train_step(self) -> StepResult:
-        """Make one update."""
+        """Make one update; the first also settles the patch code.
+
+        Raises:
+            ClipsUnreadable: clips cannot be read; nothing has changed.
+        """
         started_s = self._clock()
-        segments = self._sampler.next()
-        batch, commits = assemble(segments, self._lanes.frames, self._clips, self._store)
+        batch, commits = self._next_batch()
         loaded_s = self._clock()
         self.step += 1
         generator = torch_generator(self.config.seed, "loss", self.step)
@@ -185,18 +191,38 @@ class Trainer:
     def _use_clips(self, clips: AdoptedClips, mixture: Mixture) -> None:
         self._clips = clips
         self._sampler = SegmentSampler(self._lanes, self.config.seed, clips, mixture)
-        self._store = LatentStore(self._read, clips, self.simulator.code, self.config.cached_clips)
+        self._store = self._empty_store()
+
+    def _empty_store(self) -> LatentStore:
+        code, cached = self.simulator.code, self.config.cached_clips
+        return LatentStore(self._reader, self._clips, code, cached)
 
     def _has_code(self) -> bool:
         return bool(self.simulator.code.basis.any())
+
+    def _next_batch(self) -> tuple[Batch, tuple[int, ...]]:
+        is_first = not self._has_code()
+        before = self._sampler.state_dict()
+        try:
+            if is_first:
+                self._fit_code()
+            segments = self._sampler.next()
+            return assemble(segments, self._lanes.frames, self._clips, self._store)
+        except ClipsUnreadable:
+            self._sampler.load_state_dict(before)
+            if is_first:
+                # A replay fits it once, on the clips that are left.
+                self.simulator.code.basis.zero_()
+                self._store = self._empty_store()
+            raise
 
     def _fit_code(self) -> None:
         rows = self._clips.targets()
         stride = -(-len(rows) // self.config.fit_clips)
         frames = []
         for row in rows[::stride]:
-            clip = self._read(row).frames
-            frames.append(reduce_frames(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)]))
+            clip = self._reader.read([row])[row.commit].frames
+            frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
         self.simulator.first_frame.copy_(torch.from_numpy(frames[0][0]))
         self.simulator.code.fit(np.concatenate(frames))
 
