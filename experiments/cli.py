@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "live": ("experiments.commands.live:live", "The whole loop: desktop, training run, you."),
     "train": ("experiments.commands.train:train", "A training run with its control server."),
     "record": ("experiments.commands.record:record", "The window alone: record a desktop."),
+    "collect": ("experiments.commands.collect:collect", "Scripted users at desktops, as traces."),
     "serve": ("experiments.commands.serve:serve", "The server of a run that does not train."),
     "play": ("experiments.commands.play:play", "The simulator in the window."),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),

@@ -50,6 +50,7 @@ class Failure(Exception):
 STATUS_OF: dict[str, Status] = {
     "ConfigError": Status.USAGE,
     "UnknownUser": Status.USAGE,
+    "UnknownDesktop": Status.USAGE,
     "UnknownFormat": Status.USAGE,
     "ImportSourceMissing": Status.USAGE,
     "ExportExists": Status.REFUSED,

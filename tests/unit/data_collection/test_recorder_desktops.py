@@ -158,8 +158,8 @@ def test_traces_name_the_one_at_whose_end_the_real_desktop_stood(desk: Desk) -> 
 
 
 def test_a_trace_follows_none_when_something_between_was_not_recorded(desk: Desk) -> None:
-    desk.run(30, {8: desk.press(HostAction.PAUSE), 12: desk.press(HostAction.PAUSE),
-                  18: desk.press(HostAction.SWITCH)})  # fmt: skip
+    script = {tick: desk.press(HostAction.PAUSE) for tick in (8, 12)}
+    desk.run(30, {**script, 18: desk.press(HostAction.SWITCH)})
     before, after, simulated = desk.sink.headers
     assert (before.follows, after.follows) == ("", "")
     assert simulated.follows == after.trace_id
@@ -172,8 +172,8 @@ def test_a_discard_leaves_no_trace_to_follow(desk: Desk) -> None:
 
 
 def test_a_simulator_that_is_reset_begins_a_trace_of_its_own(desk: Desk) -> None:
-    desk.run(30, {8: desk.press(HostAction.SWITCH), 16: desk.press(HostAction.RESET),
-                  24: desk.press(HostAction.SWITCH)})  # fmt: skip
+    script = {tick: desk.press(HostAction.SWITCH) for tick in (8, 24)}
+    desk.run(30, {**script, 16: desk.press(HostAction.RESET)})
     real, simulated, reset, last = desk.sink.headers
     assert (simulated.follows, reset.follows) == (real.trace_id, "")
     assert last.follows == real.trace_id
