@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from data_collection.desktops.scripted.apps import APPS
+from data_collection.desktops.scripted.apps.registry import APPS
 
-MIN_WIDTH_PX = 256
-MIN_HEIGHT_PX = 192
+MIN_WIDTH_PX = 128
+MIN_HEIGHT_PX = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,10 @@ class ScriptedConfig:
     """Size and difficulty of the scripted desktop; times are in ticks of 1/15 s.
 
     ``launch_frames`` ticks pass between the browser's launch and its window;
-    two presses at most ``double_click_ticks`` apart on one icon open it; window and
-    menu positions are multiples of ``snap_px`` (1: any pixel); ``icons`` are the
-    apps on the desktop, from top to bottom.
+    two presses at most ``double_click_ticks`` apart on one thing are a double click;
+    window edges and menus stand on multiples of ``snap_px`` (1: any pixel); ``icons``
+    are the apps on the desktop, from top to bottom. A screen below 256x192 gets small
+    icons, bars and menus.
     """
 
     width_px: int = 512
@@ -26,7 +27,7 @@ class ScriptedConfig:
     launch_frames: int = 40
     double_click_ticks: int = 6
     snap_px: int = 8
-    icons: tuple[str, ...] = ("Home", "Browser", "Trash")
+    icons: tuple[str, ...] = ("Home", "Browser", "Trash", "Terminal")
 
     def __post_init__(self) -> None:
         """Refuse what the desktop cannot draw or do.

@@ -48,21 +48,33 @@ def text_width_px(text: str, scale: int = 1) -> int:
     return max(0, len(text) * ADVANCE_PX - 1) * scale
 
 
-@lru_cache(maxsize=512)
+def fit_text(text: str, width_px: int) -> str:
+    """Return the text, or as much of its beginning as fits with two dots after it."""
+    if text_width_px(text) <= width_px:
+        return text
+    return text[: max(0, (width_px + 1) // ADVANCE_PX - 2)] + ".."
+
+
+@lru_cache(maxsize=1024)
 def text_mask(text: str, scale: int = 1) -> npt.NDArray[np.bool_]:
     """Return the pixels of a line of text, (9 scale, width); row 7 on is the descent.
 
     A character that the font lacks is drawn as a hollow box.
     """
-    mask = np.zeros(
-        (GLYPH_HEIGHT_PX + _DESCENT_PX, max(1, len(text) * ADVANCE_PX - 1)), dtype=np.bool_
-    )
-    for index, character in enumerate(text):
-        rows = bytes.fromhex(_ROWS.get(character, _UNKNOWN_ROWS))
-        top_px = _DESCENT_PX if character in _DESCENDING else 0
-        for y_px, bits in enumerate(rows, start=top_px):
-            for x_px in range(GLYPH_WIDTH_PX):
-                mask[y_px, index * ADVANCE_PX + x_px] = bits >> (GLYPH_WIDTH_PX - 1 - x_px) & 1
+    cells = [_cell(character) for character in text] or [_cell(" ")]
+    mask = np.concatenate(cells, axis=1)[:, :-1]
     scaled = mask.repeat(scale, axis=0).repeat(scale, axis=1)
     scaled.flags.writeable = False
     return scaled
+
+
+@lru_cache(maxsize=256)
+def _cell(character: str) -> npt.NDArray[np.bool_]:
+    """Return one character with the empty column after it, (9, 6)."""
+    cell = np.zeros((GLYPH_HEIGHT_PX + _DESCENT_PX, ADVANCE_PX), dtype=np.bool_)
+    rows = bytes.fromhex(_ROWS.get(character, _UNKNOWN_ROWS))
+    top_px = _DESCENT_PX if character in _DESCENDING else 0
+    for y_px, bits in enumerate(rows, start=top_px):
+        for x_px in range(GLYPH_WIDTH_PX):
+            cell[y_px, x_px] = bits >> (GLYPH_WIDTH_PX - 1 - x_px) & 1
+    return cell

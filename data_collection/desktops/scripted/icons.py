@@ -5,59 +5,87 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from data_collection.desktops.scripted.apps import APPS, FOLDER, App
+from data_collection.desktops.scripted.apps.registry import APPS, FOLDER
+from data_collection.desktops.scripted.filesystem import FileSystem, Folder, Node
 from data_collection.desktops.scripted.geometry import Rect
-from data_collection.desktops.scripted.sprites import ICON_SIZE_PX
-
-SLOT_PX = 80
-_MARGIN_PX = 8
-_LABEL_PX = 16
+from data_collection.desktops.scripted.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Icon:
-    """One icon; ``rect`` takes in its label."""
+    """One icon; ``rect`` takes in its label, ``node`` is what a folder or file stands for."""
 
     name: str
-    app: App
+    app: str
+    sprite: str
     rect: Rect
+    node: Node | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the icon as a JSON object."""
-        return {"name": self.name, "app": self.app.name, "rect": self.rect.to_json()}
+        return {"name": self.name, "app": self.app, "rect": self.rect.to_json()}
 
 
 class IconGrid:
-    """The icons in the order of their slots: down the first column, then the next."""
+    """The apps' icons, then one for each entry of the Desktop folder.
 
-    def __init__(self, names: tuple[str, ...], area: Rect) -> None:
+    Slots go down the first column, then the next. An icon keeps its slot for as long as
+    it is there; an entry that finds every slot taken has no icon.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], files: FileSystem, area: Rect, metrics: Metrics
+    ) -> None:
         """Place the named apps on the grid that fits ``area``."""
-        self._rows = (area.height_px - _MARGIN_PX) // SLOT_PX
-        self._slots = self._rows * ((area.width_px - _MARGIN_PX) // SLOT_PX)
+        self._files = files
+        self._metrics = metrics
+        self._rows = max(1, (area.height_px - metrics.margin_px) // metrics.slot_height_px)
+        columns = max(1, (area.width_px - metrics.margin_px) // metrics.slot_width_px)
+        self._slots: list[Node | str | None] = [None] * (self._rows * columns)
+        for slot, name in zip(range(len(self._slots)), names, strict=False):
+            self._slots[slot] = name
+        self._version = -1
         self.icons: tuple[Icon, ...] = ()
-        for name in names:
-            self._add(name, APPS[name])
+        self.follow()
 
     @property
-    def folders(self) -> tuple[str, ...]:
-        """The names of the folders, in the order in which they were made."""
-        return tuple(icon.name for icon in self.icons if icon.app is FOLDER)
+    def full(self) -> bool:
+        """Whether every slot is taken."""
+        return None not in self._slots
 
     def at(self, x_px: int, y_px: int) -> Icon | None:
         """Return the icon at a point."""
         return next((icon for icon in self.icons if icon.rect.contains(x_px, y_px)), None)
 
-    def add_folder(self) -> bool:
-        """Make the next folder; False where every slot is taken."""
-        count = len(self.folders) + 1
-        return self._add("Folder" if count == 1 else f"Folder {count}", FOLDER)
+    def of(self, node: Node) -> Icon | None:
+        """Return the icon of a folder or file."""
+        return next((icon for icon in self.icons if icon.node is node), None)
 
-    def _add(self, name: str, app: App) -> bool:
-        index = len(self.icons)
-        if index >= self._slots:
-            return False
-        x_px = _MARGIN_PX + SLOT_PX * (index // self._rows) + (SLOT_PX - ICON_SIZE_PX) // 2
-        y_px = _MARGIN_PX + SLOT_PX * (index % self._rows)
-        rect = Rect(x_px, y_px, ICON_SIZE_PX, ICON_SIZE_PX + _LABEL_PX)
-        self.icons += (Icon(name, app, rect),)
-        return True
+    def follow(self) -> None:
+        """Take over what changed in the Desktop folder."""
+        if self._version == self._files.version:
+            return
+        self._version = self._files.version
+        entries = self._files.desktop.shown
+        for slot, held in enumerate(self._slots):
+            if isinstance(held, Node) and held not in entries:
+                self._slots[slot] = None
+        for node in entries:
+            if node not in self._slots and not self.full:
+                self._slots[self._slots.index(None)] = node
+        self.icons = tuple(
+            self._icon(slot, held) for slot, held in enumerate(self._slots) if held is not None
+        )
+
+    def _icon(self, slot: int, held: Node | str) -> Icon:
+        if isinstance(held, str):
+            return Icon(held, held, APPS[held].sprite, self._rect(slot))
+        sprite, app = (FOLDER.sprite, FOLDER.name) if isinstance(held, Folder) else ("file", "File")
+        return Icon(held.name, app, sprite, self._rect(slot), held)
+
+    def _rect(self, slot: int) -> Rect:
+        metrics = self._metrics
+        left_px = metrics.margin_px + metrics.slot_width_px * (slot // self._rows)
+        x_px = left_px + (metrics.slot_width_px - metrics.icon_px) // 2
+        y_px = metrics.margin_px + metrics.slot_height_px * (slot % self._rows)
+        return Rect(x_px, y_px, metrics.icon_px, metrics.icon_px + metrics.label_px)

@@ -1,4 +1,4 @@
-"""The pictures of the scripted desktop: its icons and its two cursors."""
+"""The pictures of the scripted desktop: its icons and its cursors."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _PALETTE: dict[str, Colour] = {
     "y": (248, 204, 72),
     "o": (208, 152, 32),
     "a": (255, 160, 0),
+    "n": (24, 28, 36),
 }
 
 _HOUSE = (
@@ -91,6 +92,53 @@ _FOLDER = (
     "XXXXXXXXXXXXXXXX",
     "................",
 )
+_SCREEN = (
+    "................",
+    "XXXXXXXXXXXXXXXX",
+    "XssssssssssssssX",
+    "XXXXXXXXXXXXXXXX",
+    "XnnnnnnnnnnnnnnX",
+    "XngnnnnnnnnnnnnX",
+    "XnggnnnnnnnnnnnX",
+    "XnnggnnnnnnnnnnX",
+    "XnnnggnnnnnnnnnX",
+    "XnnggnnnnnnnnnnX",
+    "XnggnnnnnnnnnnnX",
+    "XngnnnggggnnnnnX",
+    "XnnnnnnnnnnnnnnX",
+    "XnnnnnnnnnnnnnnX",
+    "XXXXXXXXXXXXXXXX",
+    "................",
+)
+_FILE = (
+    "..XXXXXXXXX.....",
+    "..XwwwwwwwXX....",
+    "..XwwwwwwwXwX...",
+    "..XwwwwwwwXXXX..",
+    "..XwwwwwwwwwwX..",
+    "..XwbbbbbbbbwX..",
+    "..XwwwwwwwwwwX..",
+    "..XwbbbbbbbbwX..",
+    "..XwwwwwwwwwwX..",
+    "..XwbbbbbbbbwX..",
+    "..XwwwwwwwwwwX..",
+    "..XwbbbbbwwwwX..",
+    "..XwwwwwwwwwwX..",
+    "..XwwwwwwwwwwX..",
+    "..XXXXXXXXXXXX..",
+    "................",
+)
+_UP = (
+    "....X....",
+    "...XXX...",
+    "..XXXXX..",
+    ".XXXXXXX.",
+    "XXXXXXXXX",
+    "...XXX...",
+    "...XXX...",
+    "...XXX...",
+    "...XXX...",
+)
 _ARROW = (
     "XX............",
     "XXX...........",
@@ -137,13 +185,24 @@ _HOURGLASS = (
     "XXXXXXXXXXXXXXXX",
 )
 
-ICON_SIZE_PX = 48
-_ICON_SCALE = 3
+ICON_ART_PX = 16
 
-ICONS: dict[str, Sprite] = {
-    name: sprite_from_art(art, _PALETTE, _ICON_SCALE)
-    for name, art in (("house", _HOUSE), ("globe", _GLOBE), ("bin", _BIN), ("folder", _FOLDER))
+_ICON_ART = {
+    "house": _HOUSE,
+    "globe": _GLOBE,
+    "bin": _BIN,
+    "folder": _FOLDER,
+    "screen": _SCREEN,
+    "file": _FILE,
 }
-SMALL_FOLDER = sprite_from_art(_FOLDER, _PALETTE)
+ICONS: dict[tuple[str, int], Sprite] = {
+    (name, scale): sprite_from_art(art, _PALETTE, scale)
+    for name, art in _ICON_ART.items()
+    for scale in (1, 2, 3)
+}
+"""Icons by name and scale."""
+SMALL_FOLDER = ICONS["folder", 1]
+SMALL_FILE = ICONS["file", 1]
+UP = sprite_from_art(_UP, _PALETTE)
 ARROW = sprite_from_art(_ARROW, _PALETTE)
 HOURGLASS = sprite_from_art(_HOURGLASS, _PALETTE)

@@ -1,0 +1,1 @@
+"""What the windows of the scripted desktop hold."""
