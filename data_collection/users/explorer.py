@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from data_collection.events import Button, Event
 from data_collection.users.hand import Gesture, Hand
-from data_collection.users.view import Point, View
+from data_collection.users.keyboard import ARROWS, BACKSPACE, LEFT_SHIFT, RETURN
+from data_collection.users.view import Point, View, random_point
 
 _TREMBLE_PX = 1.5
-_GESTURES = ("move", "jump", "rest", "click", "double_click", "drag", "right_click")
-_SHARES = (0.48, 0.10, 0.15, 0.12, 0.10, 0.04, 0.01)
+_SHARES = {
+    "move": 0.44,
+    "jump": 0.10,
+    "rest": 0.13,
+    "click": 0.12,
+    "double_click": 0.08,
+    "drag": 0.04,
+    "right_click": 0.01,
+    "wheel": 0.02,
+    "keys": 0.04,
+    "text": 0.02,
+}
+_KINDS = tuple(_SHARES)
+_BURST_KEYS = (RETURN, BACKSPACE, LEFT_SHIFT, *ARROWS)
+_TEXTS = ("hello", "notes", "ls", "the quick fox", "Window 7", "a b c", "2 + 2", "ok.")
 _AIMED = 0.4
 """Share of moves that go to something on the screen, where the state tells what is there."""
 
 
 class Explorer:
-    """Moves like a hand, jumps, rests, clicks and drags at random places.
+    """Moves like a hand, jumps, rests, clicks, drags, scrolls and types at random places.
 
     It needs no readable state; where there is one, it starts at the pointer and aims a
-    part of its moves at icons, title bars, close buttons and menu items.
+    part of its moves at icons, windows, their buttons and menu items.
     """
 
     name = "explorer"
@@ -36,6 +51,7 @@ class Explorer:
         """Start afresh before a screen of that size."""
         self._rng = np.random.Generator(np.random.Philox(seed))
         self._hand = Hand(self._rng, width_px, height_px)
+        self._make = self._gestures()
         self._width_px = width_px
         self._height_px = height_px
         self._todo: deque[list[Event]] = deque()
@@ -56,24 +72,27 @@ class Explorer:
         return True
 
     def _gesture(self, state: dict[str, Any]) -> Gesture:
-        kind = _GESTURES[int(self._rng.choice(len(_GESTURES), p=_SHARES))]
-        if kind == "move":
-            if state and self._rng.random() < _AIMED:
-                target = self._target(View.from_state(state))
-                move = self._hand.move(*target, noise_px=_TREMBLE_PX)
-                return move + self._press_or_not()
-            return self._hand.move(*self._anywhere(), noise_px=_TREMBLE_PX)
-        if kind == "jump":
-            return self._hand.jump(*self._anywhere())
-        if kind == "rest":
-            return self._hand.rest(int(self._rng.integers(1, 20)))
-        if kind == "click":
-            return self._hand.click()
-        if kind == "double_click":
-            return self._hand.double_click()
-        if kind == "drag":
-            return self._hand.drag(*self._anywhere())
-        return self._hand.click(Button.RIGHT)
+        kind = _KINDS[int(self._rng.choice(len(_KINDS), p=list(_SHARES.values())))]
+        if kind == "move" and state and self._rng.random() < _AIMED:
+            target = self._target(View.from_state(state))
+            move = self._hand.move(*target, noise_px=_TREMBLE_PX)
+            return move + self._press_or_not()
+        return self._make[kind]()
+
+    def _gestures(self) -> dict[str, Callable[[], Gesture]]:
+        hand, rng = self._hand, self._rng
+        return {
+            "move": lambda: hand.move(*self._anywhere(), noise_px=_TREMBLE_PX),
+            "jump": lambda: hand.jump(*self._anywhere()),
+            "rest": lambda: hand.rest(int(rng.integers(1, 20))),
+            "click": hand.click,
+            "double_click": hand.double_click,
+            "drag": lambda: hand.drag(*self._anywhere()),
+            "right_click": lambda: hand.click(Button.RIGHT),
+            "wheel": lambda: hand.turn_wheel(int(rng.choice((-3, -2, -1, 1, 2, 3)))),
+            "keys": lambda: hand.key_burst(_BURST_KEYS),
+            "text": lambda: hand.type_text(_TEXTS[int(rng.integers(len(_TEXTS)))]),
+        }
 
     def _press_or_not(self) -> Gesture:
         draw = self._rng.random()
@@ -82,16 +101,14 @@ class Explorer:
         return self._hand.click() if draw < 0.5 else []
 
     def _target(self, view: View) -> Point:
-        rects = [*view.icons.values(), *view.menu_items.values()]
+        rects = [*view.icons.values(), *(item.rect for item in view.menu_items.values())]
         for window in view.windows:
-            rects += [window.grip, window.close_button]
+            rects += [*window.buttons, window.sheet]
+            rects += [rect for rect in (window.grip, window.resize_corner) if rect is not None]
         if not rects:
             return self._anywhere()
-        rect = rects[int(self._rng.integers(len(rects)))]
-        return (
-            rect.x_px + int(self._rng.integers(rect.width_px)),
-            rect.y_px + int(self._rng.integers(rect.height_px)),
-        )
+        x_px, y_px = random_point(rects[int(self._rng.integers(len(rects)))], self._rng)
+        return min(max(x_px, 0), self._width_px - 1), min(max(y_px, 0), self._height_px - 1)
 
     def _anywhere(self) -> Point:
         return int(self._rng.integers(self._width_px)), int(self._rng.integers(self._height_px))

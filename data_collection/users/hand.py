@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from data_collection.events import Button, ButtonChanged, Event, KeyChanged, PointerMoved
+from data_collection.events import (
+    Button,
+    ButtonChanged,
+    Event,
+    KeyChanged,
+    PointerMoved,
+    TextTyped,
+    WheelTurned,
+)
+from data_collection.users.keyboard import LEFT_SHIFT, LETTERS, SPACE, Key, key_of
 
 Gesture = list[list[Event]]
 """The events of each tick that a gesture takes."""
@@ -74,9 +83,67 @@ class Hand:
         move = self.move(x_px, y_px)
         return press + move + [[self._released(Button.LEFT)]]
 
-    def tap_key(self, scancode: int, keysym: str) -> Gesture:
+    def turn_wheel(self, notches: int) -> Gesture:
+        """Turn the wheel notch by notch, up where positive."""
+        step = 1 if notches > 0 else -1
+        return [[WheelTurned(0, step)] for _ in range(abs(notches))]
+
+    def tap_key(self, key: Key) -> Gesture:
         """Press and release a key."""
-        return [[KeyChanged(scancode, keysym, True)], [KeyChanged(scancode, keysym, False)]]
+        return [[_down(key)], [_up(key)]]
+
+    def chord(self, held: Key, key: Key) -> Gesture:
+        """Press a key while another one is held."""
+        return [[_down(held)], [_down(key)], [_up(key), _up(held)]]
+
+    def type_text(self, text: str) -> Gesture:
+        """Type a text: each key goes down with its character, and up a tick later.
+
+        Raises:
+            NoSuchKey: the keyboard lacks a character.
+        """
+        gesture: Gesture = []
+        for character in text:
+            key, shifted = key_of(character)
+            hit: list[Event] = [_down(key), TextTyped(character)]
+            if shifted:
+                gesture += [[_down(LEFT_SHIFT)], hit, [_up(key), _up(LEFT_SHIFT)]]
+            else:
+                gesture += [hit, [_up(key)]]
+            if self._rng.random() < 0.2:
+                gesture += self.rest(int(self._rng.integers(1, 4)))
+        return gesture
+
+    def key_burst(self, others: Sequence[Key]) -> Gesture:
+        """Hit a few keys at random, some held while the next go down; all are up at the end.
+
+        Args:
+            others: keys without a character that may be among them.
+        """
+        gesture: Gesture = []
+        until: dict[Key, int] = {}
+        count = int(self._rng.integers(2, 9))
+        tick = 0
+        while count or until:
+            events: list[Event] = [_up(key) for key, last in until.items() if last <= tick]
+            until = {key: last for key, last in until.items() if last > tick}
+            if count and self._rng.random() < 0.7:
+                count -= 1
+                key, character = self._any_key(others)
+                if key not in until:
+                    until[key] = tick + int(self._rng.integers(1, 9))
+                    events += [_down(key), *([TextTyped(character)] if character else [])]
+            gesture.append(events)
+            tick += 1
+        return gesture
+
+    def _any_key(self, others: Sequence[Key]) -> tuple[Key, str]:
+        if others and self._rng.random() < 0.25:
+            return others[int(self._rng.integers(len(others)))], ""
+        if self._rng.random() < 0.15:
+            return SPACE, " "
+        letter = LETTERS[int(self._rng.integers(len(LETTERS)))]
+        return key_of(letter)[0], letter
 
     def _way(self, x_px: int, y_px: int) -> Iterator[tuple[float, float]]:
         """Yield the points of a move before its last one, one per tick."""
@@ -115,3 +182,11 @@ class Hand:
 
     def _released(self, button: Button) -> Event:
         return ButtonChanged(button, False, self.x_px, self.y_px)
+
+
+def _down(key: Key) -> Event:
+    return KeyChanged(key.scancode, key.keysym, True)
+
+
+def _up(key: Key) -> Event:
+    return KeyChanged(key.scancode, key.keysym, False)

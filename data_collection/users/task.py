@@ -12,11 +12,13 @@ import numpy as np
 
 from data_collection.events import Event
 from data_collection.users.hand import Hand
-from data_collection.users.tasks import KINDS, Task, begin
+from data_collection.users.tasks import BEFORE, KINDS, Task, begin
 from data_collection.users.view import View
 
 _MOST_WINDOWS = 2
-_GIVE_UP_TICKS = 300
+GIVE_UP_TICKS = 450
+"""A task that is not done by then is over, its goal not reached."""
+_NOTHING_TO_DO_TICKS = 10
 
 
 class UnknownKind(ValueError):
@@ -25,7 +27,7 @@ class UnknownKind(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A task that is over."""
+    """A task that is over; one given up after ``GIVE_UP_TICKS`` did not reach its goal."""
 
     goal: str
     reached: bool
@@ -89,25 +91,31 @@ class TaskUser:
 
     def _plan(self, view: View) -> None:
         """Put the next gesture on the list: of this task, a rest after it, or of a new one."""
-        task = self._begin(view) if self._task is None or self._over else self._task
+        if self._task is None or self._over:
+            self._begin(view)
+        task = self._task
+        if task is None:
+            self._todo.extend(self._hand.rest(_NOTHING_TO_DO_TICKS))
+            return
         reached = task.reached(view)
-        if reached or self._ticks > _GIVE_UP_TICKS:
+        if reached or self._ticks > GIVE_UP_TICKS:
             self.outcomes.append(Outcome(task.goal, reached, self._ticks))
             self._over = True
             self._todo.extend(self._hand.rest(int(self._rng.integers(3, 16))))
         else:
             self._todo.extend(task.next(view, self._hand, self._rng))
 
-    def _begin(self, view: View) -> Task:
+    def _begin(self, view: View) -> None:
+        """Draw a task; a desktop that is only coming up may offer nothing yet."""
         self._task, self._over, self._ticks = self._draw(view), False, 0
-        return self._task
 
-    def _draw(self, view: View) -> Task:
+    def _draw(self, view: View) -> Task | None:
         """Draw a task that can be done now; close or open something where none can."""
         kinds = list(self.kinds) if len(view.windows) <= _MOST_WINDOWS else ["close_window"]
         order = [kinds[int(index)] for index in self._rng.permutation(len(kinds))]
-        for kind in (*order, "close_window", "open_home"):
+        before = [BEFORE[kind] for kind in order if kind in BEFORE]
+        for kind in (*order, *before, "close_window", "open_home"):
             task = begin(kind, view, self._rng)
             if task is not None:
                 return task
-        raise ValueError("this desktop offers nothing to do: no icons, no windows")
+        return None

@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 
 from data_collection.desktops.scripted.geometry import Rect
+from data_collection.users.view_parts import (
+    BrowserView,
+    MenuItemView,
+    NamingView,
+    TerminalView,
+    WindowView,
+    rect_of,
+)
 
 Point = tuple[int, int]
 _TRIES = 40
@@ -18,76 +26,71 @@ class UnreadableDesktop(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class WindowView:
-    """An open window."""
-
-    id: int
-    title: str
-    rect: Rect
-    title_bar: Rect
-    close_button: Rect
-
-    @property
-    def grip(self) -> Rect:
-        """The part of the title bar left of its close button."""
-        bar = self.title_bar
-        return Rect(bar.x_px, bar.y_px, self.close_button.x_px - bar.x_px, bar.height_px)
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """What is on the screen."""
 
+    tick: int
     pointer: Point
     work_area: Rect
     icons: dict[str, Rect]
-    folders: int
+    free_slots: int | None
+    """How many more icons there is room for, where the desktop tells it."""
+    folders: tuple[str, ...]
     windows: tuple[WindowView, ...]
-    """From the lowest to the topmost."""
+    """Those that are shown, from the lowest to the topmost."""
+    minimised: tuple[WindowView, ...]
+    taskbar: dict[int, Rect]
+    """The buttons of windows by their ids, where the desktop tells them."""
     launching: str | None
     dragging: bool
     menu: Rect | None
-    menu_items: dict[str, Rect]
+    menu_items: dict[str, MenuItemView]
+    naming: NamingView | None
+    terminal: TerminalView | None
+    browser: BrowserView | None
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> View:
-        """Read a desktop's ``state()``.
+        """Read a desktop's ``state()``; only screen, cursor and windows have to be there.
 
         Raises:
             UnreadableDesktop: the state is empty or lacks something.
         """
         try:
-            menu = state["menu"]
+            area = Rect(*state["screen"]["work_area"])
+            windows = [WindowView.from_state(window, area) for window in state["windows"]]
+            menu, launching = state.get("menu"), state.get("launching")
+            naming, terminal = state.get("naming"), state.get("terminal")
+            browser = state.get("browser")
             return cls(
+                tick=int(state.get("tick") or 0),
                 pointer=(state["cursor"]["x_px"], state["cursor"]["y_px"]),
-                work_area=Rect(*state["screen"]["work_area"]),
-                icons={icon["name"]: Rect(*icon["rect"]) for icon in state["icons"]},
-                folders=len(state["folders"]),
-                windows=tuple(
-                    WindowView(
-                        window["id"],
-                        window["title"],
-                        Rect(*window["rect"]),
-                        Rect(*window["title_bar"]),
-                        Rect(*window["close_button"]),
-                    )
-                    for window in state["windows"]
-                ),
-                launching=state["launching"] and state["launching"]["app"],
-                dragging=state["dragging"] is not None,
-                menu=Rect(*menu["rect"]) if menu else None,
-                menu_items={i["label"]: Rect(*i["rect"]) for i in menu["items"]} if menu else {},
+                work_area=area,
+                icons={icon["name"]: Rect(*icon["rect"]) for icon in state.get("icons") or ()},
+                free_slots=state.get("free_slots"),
+                folders=tuple(state.get("folders") or ()),
+                windows=tuple(window for window in windows if not window.minimised),
+                minimised=tuple(window for window in windows if window.minimised),
+                taskbar={b["id"]: Rect(*b["rect"]) for b in state.get("taskbar") or ()},
+                launching=launching["app"] if launching else None,
+                dragging=state.get("dragging") is not None,
+                menu=rect_of(menu["rect"]) if menu else None,
+                menu_items=_menu_items(menu["items"]) if menu else {},
+                naming=NamingView.from_state(naming) if naming else None,
+                terminal=TerminalView.from_state(terminal) if terminal else None,
+                browser=BrowserView.from_state(browser) if browser else None,
             )
         except (KeyError, TypeError) as error:
             raise UnreadableDesktop(f"the desktop's state lacks {error}") from None
 
     def window(self, window_id: int) -> WindowView | None:
-        """Return an open window."""
+        """Return a window that is shown."""
         return next((w for w in self.windows if w.id == window_id), None)
 
-    def titled(self, title: str) -> WindowView | None:
-        """Return the open window of that title."""
-        return next((w for w in self.windows if w.title == title), None)
+    def showing(self, name: str) -> WindowView | None:
+        """Return the topmost window of an app, or of a folder by its title."""
+        wanted = name.lower()
+        return next((w for w in reversed(self.windows) if w.app == wanted or w.title == name), None)
 
     def window_at(self, point: Point) -> WindowView | None:
         """Return the topmost window at a point."""
@@ -107,10 +110,7 @@ class View:
             None where (almost) all of it is covered.
         """
         for _ in range(_TRIES):
-            point = (
-                rect.x_px + int(rng.integers(2, max(3, rect.width_px - 2))),
-                rect.y_px + int(rng.integers(2, max(3, rect.height_px - 2))),
-            )
+            point = random_point(rect, rng)
             if self.window_at(point) == owner:
                 return point
         return None
@@ -122,3 +122,17 @@ class View:
             if point and not any(rect.contains(*point) for rect in self.icons.values()):
                 return point
         return None
+
+
+def random_point(rect: Rect, rng: np.random.Generator) -> Point:
+    """Return a random point of a rectangle, off its very edge where it is large enough."""
+    inset_x_px = 2 if rect.width_px > 4 else 0
+    inset_y_px = 2 if rect.height_px > 4 else 0
+    return (
+        rect.x_px + inset_x_px + int(rng.integers(max(1, rect.width_px - 2 * inset_x_px))),
+        rect.y_px + inset_y_px + int(rng.integers(max(1, rect.height_px - 2 * inset_y_px))),
+    )
+
+
+def _menu_items(items: list[dict[str, Any]]) -> dict[str, MenuItemView]:
+    return {item["label"]: MenuItemView.from_state(item) for item in items if item.get("rect")}

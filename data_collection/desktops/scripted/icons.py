@@ -49,9 +49,9 @@ class IconGrid:
         self.follow()
 
     @property
-    def full(self) -> bool:
-        """Whether every slot is taken."""
-        return None not in self._slots
+    def free_slots(self) -> int:
+        """How many more icons there is room for."""
+        return self._slots.count(None)
 
     def at(self, x_px: int, y_px: int) -> Icon | None:
         """Return the icon at a point."""
@@ -71,7 +71,7 @@ class IconGrid:
             if isinstance(held, Node) and held not in entries:
                 self._slots[slot] = None
         for node in entries:
-            if node not in self._slots and not self.full:
+            if node not in self._slots and self.free_slots:
                 self._slots[self._slots.index(None)] = node
         self.icons = tuple(
             self._icon(slot, held) for slot, held in enumerate(self._slots) if held is not None

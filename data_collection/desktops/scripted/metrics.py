@@ -75,7 +75,7 @@ COMPACT = Metrics(
     row_px=16,
     least_window_px=(80, 56),
     beside_window_px=(24, 16),
-    most_windows=4,
+    most_windows=6,
 )
 
 

@@ -133,7 +133,7 @@ class Painter:
         metrics = self._metrics
         sprite = ICONS[icon.sprite, metrics.icon_px // ICON_ART_PX]
         paste(canvas, sprite, icon.rect.x_px, icon.rect.y_px)
-        text = fit_text(icon.name, metrics.slot_width_px - 2)
+        text = fit_text(icon.name, metrics.slot_width_px - 1)
         width_px = text_width_px(text)
         x_px = icon.rect.x_px + (metrics.icon_px - width_px) // 2
         y_px = icon.rect.y_px + metrics.icon_px + metrics.label_px // 4

@@ -18,8 +18,9 @@ def readable_state(
     """Return what is on the screen; rectangles are [x, y, width, height] in pixels.
 
     Keys: ``tick``, ``screen``, ``cursor``, ``launching`` (app and ticks left, or null),
-    ``icons``, ``folders`` (names on the desktop), ``windows`` from the lowest to the
-    topmost, ``taskbar`` (a button for each window), ``dragging`` (window id or null),
+    ``icons``, ``free_slots`` (for more of them), ``folders`` (names on the desktop),
+    ``windows`` from the lowest to the topmost, ``taskbar`` (a button for each window),
+    ``dragging`` (window id or null),
     ``menu`` (or null), ``naming`` (text and place of a name being typed, or null),
     ``terminal`` (lines, line being typed, folder, or null) and ``browser`` (address, title,
     address bar, links in sight, or null).
@@ -37,6 +38,7 @@ def readable_state(
         "cursor": {"x_px": pointer.x_px, "y_px": pointer.y_px, "shape": shape},
         "launching": launch and {"app": launch.app, "ticks_left": launch.ticks_left},
         "icons": [icon.to_json() for icon in session.icons.icons],
+        "free_slots": session.icons.free_slots,
         "folders": [node.name for node in session.files.desktop.shown if isinstance(node, Folder)],
         "windows": [
             window.to_json(z, window.id == focused) for z, window in enumerate(session.windows)

@@ -108,7 +108,7 @@ class Session:
 
     def create_folder(self, parent: Folder, owner: object | None) -> None:
         """Make a folder of the default name and ask for another one, in ``owner``'s window."""
-        if parent is self.files.desktop and self.icons.full:
+        if parent is self.files.desktop and not self.icons.free_slots:
             return
         name = free_name(parent, DEFAULT_FOLDER_NAME)
         folder = self.files.make_folder(parent, name)

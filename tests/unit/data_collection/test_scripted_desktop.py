@@ -90,7 +90,7 @@ def test_the_pixels_are_the_recorded_ones() -> None:
     script += [press((440, 340), Button.RIGHT)]
     for group in script:
         sha.update(desktop.step(group).tobytes())
-    assert sha.hexdigest() == "8fe9ef2f8880c8c6882ff4614aba5e38941aa83ce08f175072241da0db87d460"
+    assert sha.hexdigest() == "148b4cf047a7bc2b35045591dafc3d0c53d953a87de5aae9e4c603faece03aa3"
 
 
 def test_pixels_do_not_depend_on_event_times() -> None:

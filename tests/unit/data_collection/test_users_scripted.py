@@ -15,6 +15,13 @@ from data_collection.users.task import UnknownKind
 from data_collection.users.tasks import KINDS
 from data_collection.users.view import UnreadableDesktop
 
+GOAL_WORDS = {
+    "launch_browser": "launch Browser",
+    "create_folder": "create a folder named",
+    "open_folder": "open folder",
+    "browse": "browse: ",
+}
+
 
 def play(user: User, desktop: ScriptedDesktop, seed: int, ticks: int) -> list[list[Event]]:
     desktop.reset(seed)
@@ -40,9 +47,7 @@ def points(events: Iterable[list[Event]]) -> list[tuple[int, int]]:
 def test_a_task_user_reaches_its_goal(kind: str, seed: int) -> None:
     user, desktop = TaskUser([kind]), ScriptedDesktop()
     play(user, desktop, seed, 500)
-    word = {"launch_browser": "launch Browser", "create_folder": "create a folder"}.get(
-        kind, kind.split("_")[0]
-    )
+    word = GOAL_WORDS.get(kind, kind.split("_")[0])
     mine = [outcome for outcome in user.outcomes if outcome.goal.startswith(word)]
     assert mine
     assert all(outcome.reached for outcome in user.outcomes)
@@ -71,14 +76,15 @@ def test_a_long_sitting_does_every_kind_of_task_and_keeps_the_screen_tidy(seed: 
     most = 0
     for _ in range(1500):
         desktop.step(user.act(desktop.state()))
-        most = max(most, len(desktop.state()["windows"]))
-    verbs = {outcome.goal.split()[0] for outcome in user.outcomes}
-    assert verbs == {"open", "launch", "create", "drag", "close"}
+        shown = [w for w in desktop.state()["windows"] if not w["minimised"]]
+        most = max(most, len(shown))
+    verbs = {outcome.goal.split()[0].strip(":") for outcome in user.outcomes}
+    assert verbs >= {"open", "drag", "close", "resize", "minimise", "type"}
     assert all(outcome.reached for outcome in user.outcomes)
     assert most <= 3
 
 
-@pytest.mark.parametrize("size", [(320, 256), (1024, 768)])
+@pytest.mark.parametrize("size", [(128, 96), (320, 256), (1024, 768)])
 def test_a_task_user_works_on_other_screens(size: tuple[int, int]) -> None:
     user, desktop = TaskUser(), ScriptedDesktop(ScriptedConfig(*size))
     play(user, desktop, 1, 1000)
