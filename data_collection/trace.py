@@ -41,10 +41,11 @@ class TraceHeader:
     context, never targets), or ``missing`` when nobody has them: then they are black, and
     the trace is there for its events.
 
-    ``follows`` names the trace at whose end the real desktop stood when this one began;
-    it is empty where a reset came first, or something that no trace holds. Replaying
-    that chain from its reset brings a desktop to where this trace begins. ``origin``
-    names the trace whose events were replayed to get this one's frames.
+    ``follows`` names the trace at whose end the real desktop stood when this one began,
+    and ``follows_frames`` how many frames that one had; it is empty where a reset came
+    first, or something that no trace holds. Replaying that chain from its reset brings a
+    desktop to where this trace begins. ``origin`` names the trace whose events were
+    replayed to get this one's frames.
     """
 
     trace_id: str
@@ -62,6 +63,7 @@ class TraceHeader:
     policy: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     follows: str = ""
+    follows_frames: int = 0
     origin: str = ""
 
     def wall_s(self, t_mono_ns: int) -> float:

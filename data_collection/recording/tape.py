@@ -93,6 +93,7 @@ class Tape:
         wall_s = self._clock.wall_s()
         self._label = desktop.label
         trace_id = new_trace_id(wall_s, self._rng)
+        follows = self._lineage.begin(trace_id, frame_source, fresh)
         header = TraceHeader(
             trace_id=trace_id,
             desktop=desktop.name,
@@ -108,7 +109,8 @@ class Tape:
             checkpoint=self._label if frame_source == "simulator" else "",
             policy=self._config.policy,
             versions=self._config.versions,
-            follows=self._lineage.begin(trace_id, frame_source, fresh),
+            follows=follows.trace_id,
+            follows_frames=follows.frames,
         )
         self._sitting = Sitting(header, self._sink, self._config.hold_clips, self.tally)
         self._opening = ("reset" if fresh else "resume",)

@@ -155,6 +155,9 @@ def test_traces_name_the_one_at_whose_end_the_real_desktop_stood(desk: Desk) -> 
     assert real.follows == ""
     assert (simulated.follows, real_again.follows) == (real.trace_id, real.trace_id)
     assert (simulated_again.follows, last.follows) == (real_again.trace_id, real_again.trace_id)
+    for header, before in ((simulated, real), (real_again, real), (last, real_again)):
+        frames = sum(len(clip.frames) for clip in desk.sink.clips_of(before))
+        assert header.follows_frames == frames > 0
 
 
 def test_a_trace_follows_none_when_something_between_was_not_recorded(desk: Desk) -> None:

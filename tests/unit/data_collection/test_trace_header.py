@@ -6,7 +6,7 @@ from trace_samples import sample_header
 from data_collection.streaming.trace_request import parse_header
 from data_collection.trace import TraceHeader
 
-NEW_FIELDS = ("follows", "origin")
+NEW_FIELDS = ("follows", "follows_frames", "origin")
 
 
 def test_a_header_that_lacks_the_links_is_read_as_one_without_any() -> None:
@@ -16,12 +16,12 @@ def test_a_header_that_lacks_the_links_is_read_as_one_without_any() -> None:
 
 
 def test_the_links_of_a_header_survive_the_way_to_the_server() -> None:
-    header = sample_header(follows="t-0", origin="t-9")
+    header = sample_header(follows="t-0", follows_frames=45, origin="t-9")
     assert parse_header(header.to_json()) == header
     assert TraceHeader.from_json(header.to_json()) == header
 
 
-@pytest.mark.parametrize("field", NEW_FIELDS)
-def test_a_link_that_is_no_text_is_refused(field: str) -> None:
+@pytest.mark.parametrize(("field", "value"), zip(NEW_FIELDS, (7, -1, None), strict=True))
+def test_a_link_that_is_none_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
-        parse_header({**sample_header().to_json(), field: 7})
+        parse_header({**sample_header().to_json(), field: value})
