@@ -34,6 +34,7 @@ class TraceRequest(BaseModel):
     policy: _Text = ""
     versions: dict[_Text, _Text] = Field(default={}, max_length=64)
     follows: _TraceId = ""
+    follows_frames: int = Field(default=0, ge=0, lt=2**31)
     origin: _TraceId = ""
 
 
