@@ -15,7 +15,9 @@ from data_collection.exports.exporter import (
     NothingToExport,
     UnknownFormat,
 )
+from data_collection.exports.lerobot import LeRobotExporter
 from data_collection.exports.mp4 import Mp4Exporter
+from data_collection.exports.webdataset import WebDatasetExporter
 
 __all__ = [
     "FORMATS",
@@ -30,7 +32,9 @@ __all__ = [
     "exporter_named",
 ]
 
-FORMATS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in (Mp4Exporter(),)}
+FORMATS: Mapping[str, Exporter] = {
+    exporter.name: exporter for exporter in (LeRobotExporter(), WebDatasetExporter(), Mp4Exporter())
+}
 
 
 def exporter_named(name: str) -> Exporter:

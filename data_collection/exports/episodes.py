@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from data_collection.action import Action, fold
+from data_collection.events import Event, Marker
 from data_collection.exports.exporter import (
     ExportOptions,
     LeftOut,
@@ -21,6 +22,8 @@ from data_collection.trace import Clip, ClipRow, ClipState, Consent, TraceHeader
 
 NO_FRAMES = "missing"
 """The ``frame_source`` of a trace whose frames nobody has."""
+GOAL_MARKER = "goal"
+"""The kind of marker whose note says what the user is trying to do from then on."""
 _AGREED = (Consent.GIVEN, Consent.SYNTHETIC)
 
 
@@ -47,7 +50,7 @@ class Episode:
 
     @property
     def task(self) -> str:
-        """What was being done, in words: who acted, where nothing better is known."""
+        """Who acted: the task of frames before the first goal that the trace names."""
         return self.header.policy or self.header.source
 
 
@@ -55,11 +58,13 @@ class Episode:
 class Second:
     """A clip of an episode and the action of each of its frames.
 
-    ``actions[i]`` is what led to frame i, folded from the episode's start.
+    ``actions[i]`` is what led to frame i, folded from the episode's start; ``tasks[i]`` what
+    the user was trying to do then, in words.
     """
 
     clip: Clip
     actions: tuple[Action, ...]
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +110,16 @@ def seconds(root: Path, episode: Episode) -> Iterator[Second]:
         ClipCorrupt: a clip's bytes are damaged.
     """
     action = Action()
+    task = episode.task
     for row in episode.rows:
         clip = read_clip(root, row)
-        actions = []
+        actions, tasks = [], []
         for events in clip.events:
             action = fold(events, action)
             actions.append(action)
-        yield Second(clip, tuple(actions))
+            task = _goal(events) or task
+            tasks.append(task)
+        yield Second(clip, tuple(actions), tuple(tasks))
 
 
 class Counter:
@@ -128,6 +136,11 @@ class Counter:
         self._done += frames
         if self._progress is not None:
             self._progress(self._done, self._total)
+
+
+def _goal(events: Iterable[Event]) -> str:
+    goals = [one.note for one in events if isinstance(one, Marker) and one.kind == GOAL_MARKER]
+    return goals[-1] if goals else ""
 
 
 def _refusal(trace: TraceSummary, options: ExportOptions) -> LeftOut | None:

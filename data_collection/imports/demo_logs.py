@@ -125,7 +125,12 @@ def _store(
     for clip in clips(header, lines, shown):
         encoded = EncodedClip.of(clip, encode_clip(clip))
         # Nobody acknowledged it on a wire; the log's own time keeps a store reproducible.
-        stored = store.append(header, encoded, header.wall_s(clip.t_mono_ns[-1]))
+        try:
+            stored = store.append(header, encoded, header.wall_s(clip.t_mono_ns[-1]))
+        except KeyError:
+            hint = f"clip {clip.seq} of {header.trace_id} was withdrawn; left out"
+            problems.append(ImportProblem(path.name, first_line, "withdrawn_clip", hint))
+            continue
         if stored.row.body_sha != encoded.body_sha:
             hint = f"clip {clip.seq} of {header.trace_id} is stored with other bytes; stopped there"
             problems.append(ImportProblem(path.name, first_line, "different_clip", hint))
