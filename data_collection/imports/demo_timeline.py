@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_collection.events import Event
+from data_collection.events import Event, Marker
 from data_collection.imports.demo_events import HEIGHT_PX, WIDTH_PX, LineEvents
 from data_collection.imports.demo_pictures import Pictures
-from data_collection.trace import Clip, Frame, TraceHeader
+from data_collection.trace import Clip, Consent, Frame, TraceHeader
 
 LEAD_S = 1.0
 """A trace's clock stands at so much when its first frame is due."""
@@ -51,7 +51,8 @@ def clips(
     """
     grid = _Grid(header.anchor_wall_s, round(LEAD_S * 1e9), round(1e9 / header.fps))
     count = grid.frame_at(grid.ns(lines[-1].timed.ready_s)) + 1
-    groups = _groups(grid, lines, count, shown=pictures is not None)
+    consented = header.consent is Consent.GIVEN
+    groups = _groups(grid, lines, count, shown=pictures is not None, consented=consented)
     frames = _frames(grid, lines, count, pictures)
     for seq, first in enumerate(range(0, count, header.fps)):
         end = min(first + header.fps, count)
@@ -66,10 +67,15 @@ def clips(
 
 
 def _groups(
-    grid: _Grid, lines: Sequence[LineEvents], count: int, *, shown: bool
+    grid: _Grid, lines: Sequence[LineEvents], count: int, *, shown: bool, consented: bool
 ) -> list[list[Event]]:
     groups: list[list[Event]] = [[] for _ in range(count)]
     seq = 0
+    if consented:
+        # A person's trace begins with their consent, as the window writes it.
+        note = "stated by whoever imported the log"
+        groups[0].append(Marker("consent", note, grid.ns(lines[0].timed.input_s), seq))
+        seq += 1
     for line in lines:
         timed = line.timed
         t_ns = grid.ns(timed.input_s)

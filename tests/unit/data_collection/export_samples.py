@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from data_collection.action import Action, fold
 from data_collection.desktops.scripted import ScriptedConfig, ScriptedDesktop
-from data_collection.events import Event
+from data_collection.events import Event, Marker
 from data_collection.recording.collect import collect, synthetic_header
 from data_collection.storage.codec import encode_clip
 from data_collection.storage.store import EncodedClip, TraceStore
@@ -17,10 +18,17 @@ WIDTH_PX, HEIGHT_PX = 256, 192
 
 
 def scripted_clips(trace_id: str, seed: int, clips: int) -> tuple[TraceHeader, list[Clip]]:
-    """Return a scripted user's trace on a small scripted desktop."""
+    """Return a scripted user's trace on a small scripted desktop, without its markers."""
     desktop = ScriptedDesktop(ScriptedConfig(width_px=WIDTH_PX, height_px=HEIGHT_PX))
     header = synthetic_header(trace_id, desktop, seed=seed, source="scripted", policy="explorer")
-    return header, list(collect(desktop, make_user("explorer"), header, clips))
+    recorded = collect(desktop, make_user("explorer"), header, clips)
+    return header, [replace(clip, events=unmarked(clip.events)) for clip in recorded]
+
+
+def unmarked(groups: tuple[tuple[Event, ...], ...]) -> tuple[tuple[Event, ...], ...]:
+    return tuple(
+        tuple(event for event in group if not isinstance(event, Marker)) for group in groups
+    )
 
 
 def add(store: TraceStore, header: TraceHeader, clips: list[Clip]) -> None:

@@ -27,7 +27,7 @@ def test_the_package_streams_the_segments(tmp_path: Path) -> None:
         store.index.traces(),
         store.index.trace_rows,
         tmp_path / "out",
-        options=ExportOptions(segment_frames=12, shard_bytes=200_000),
+        options=ExportOptions(segment_frames=12, shard_bytes=50_000),
     )
     samples = samples_of(tmp_path / "out")
     # 45 frames give 3 segments, 30 give 2, 15 give 1; 9 + 6 + 3 frames are left.
@@ -62,7 +62,7 @@ def test_the_package_streams_the_segments(tmp_path: Path) -> None:
     assert len(sizes) > 1
     assert sum(shard["samples"] for shard in described["shards"]) == 6
     # A tar file ends with blocks of zeros beyond its samples.
-    assert max(sizes) <= 200_000 + 10_240
+    assert max(sizes) <= 50_000 + 10_240
     store.close()
 
 
