@@ -70,12 +70,14 @@ def _groups(
     grid: _Grid, lines: Sequence[LineEvents], count: int, *, shown: bool, consented: bool
 ) -> list[list[Event]]:
     groups: list[list[Event]] = [[] for _ in range(count)]
-    seq = 0
+    # As the window writes it: the desktop is fresh, and the person agreed.
+    opening = [Marker("reset")]
     if consented:
-        # A person's trace begins with their consent, as the window writes it.
-        note = "stated by whoever imported the log"
-        groups[0].append(Marker("consent", note, grid.ns(lines[0].timed.input_s), seq))
-        seq += 1
+        opening.append(Marker("consent", "stated by whoever imported the log"))
+    start_ns = grid.ns(lines[0].timed.input_s)
+    for seq, marker in enumerate(opening):
+        groups[0].append(replace(marker, t_mono_ns=start_ns, seq=seq))
+    seq = len(opening)
     for line in lines:
         timed = line.timed
         t_ns = grid.ns(timed.input_s)

@@ -27,15 +27,16 @@ def test_the_clean_log(tmp_path: Path) -> None:
     report, traces = load(RECORDED / "session_1755302411_17.jsonl", tmp_path)
     (trace,) = report.traces
     # 9.040 s from the first frame to the last, both included: 1 + ceil(9.040 * 15).
-    assert (trace.id, trace.frames, trace.events) == ("demo-1755302411-17-0", 137, 53)
+    assert (trace.id, trace.frames, trace.events) == ("demo-1755302411-17-0", 137, 54)
     assert report.problems == ()
     clips = traces[trace.id]
     events = events_in(clips)
     kinds = Counter(event.type for event in events)
-    # The consent; 26 lines move the pointer; 3 left and 1 right click; 6 keys down and up; "Ls /" typed;
-    # one notch and, of the 53 pixels of the second turn, more than half a notch.
+    # The reset and the consent; 26 lines move the pointer; 3 left and 1 right click; 6 keys
+    # go down and up; "Ls /" is typed; one notch and, of the 53 pixels of the second turn,
+    # more than half a notch.
     assert kinds == {
-        "marker": 1,
+        "marker": 2,
         "pointer_moved": 26,
         "button_changed": 8,
         "key_changed": 12,
@@ -51,7 +52,7 @@ def test_the_clean_log(tmp_path: Path) -> None:
         ("left shift", False),
     ]
     assert keys[-2:] == [("return", True), ("return", False)]
-    assert [event.seq for event in events] == list(range(53))
+    assert [event.seq for event in events] == list(range(54))
     # 210.0, 171.33 is cut to whole pixels.
     presses = [e for e in events if isinstance(e, ButtonChanged) and e.down]
     places = [(event.button.value, event.x_px, event.y_px) for event in presses]
@@ -91,7 +92,7 @@ def test_resets_auto_repeat_and_stuck_keys(tmp_path: Path) -> None:
     ]
     # Between the second reset and the third there is nothing.
     assert found == [("0", 54), ("1", 13), ("3", 48)]
-    assert [trace.events for trace in report.traces] == [17, 12, 15]
+    assert [trace.events for trace in report.traces] == [18, 13, 16]
     assert codes(report) == [
         (7, "auto_repeat"),
         (8, "auto_repeat"),
@@ -122,7 +123,7 @@ def test_resets_auto_repeat_and_stuck_keys(tmp_path: Path) -> None:
 
 def test_the_malformed_log(tmp_path: Path) -> None:
     report, traces = load(RECORDED / "session_1755305555_19.jsonl", tmp_path)
-    assert [(trace.frames, trace.events) for trace in report.traces] == [(23, 20), (4, 4)]
+    assert [(trace.frames, trace.events) for trace in report.traces] == [(23, 21), (4, 5)]
     assert codes(report) == [
         (4, "out_of_range"),
         (5, "out_of_range"),

@@ -38,7 +38,7 @@ def test_pictures_become_frames_of_the_simulator(tmp_path: Path) -> None:
     assert [int(frame[0, 0, 0]) for frame in clip.frames] == [50, 50, 50, 150, 150, 150]
     assert all(np.all(frame == frame[0, 0]) for frame in clip.frames)
     # The action stands at the frame that first shows what it led to.
-    assert [len(group) for group in clip.events] == [2, 0, 1, 3, 0, 1]
+    assert [len(group) for group in clip.events] == [3, 0, 1, 3, 0, 1]
 
 
 def test_a_frame_that_was_in_flight_at_a_reset_belongs_before_it(tmp_path: Path) -> None:
