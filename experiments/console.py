@@ -78,6 +78,7 @@ STATUS_OF: dict[str, Status] = {
     "SpoolFull": Status.ENVIRONMENT,
     "NoDisplay": Status.ENVIRONMENT,
     "DesktopDied": Status.ENVIRONMENT,
+    "ProgramsMissing": Status.ENVIRONMENT,
     "PortTaken": Status.ENVIRONMENT,
     "ServerUnreachable": Status.UNREACHABLE,
     "TimedOut": Status.TIMED_OUT,

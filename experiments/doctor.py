@@ -11,11 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_collection.desktops.x11.programs import (
+    BROWSER,
+    PROGRAMS,
+    PYTHON_LINE,
+    PYTHON_PACKAGES,
+    apt_line,
+    missing_in,
+    missing_python,
+)
+
 PACKAGES = (
     "torch", "diffusers", "pygame", "wandb", "click", "numpy", "pydantic", "fastapi",
     "uvicorn", "httpx", "mcap", "zstandard", "rich", "safetensors", "PIL",
 )  # fmt: skip
-PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "openbox": "openbox", "chromium": "chromium"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +78,38 @@ def _display() -> Check:
     return Check("display", here, False, found if here else "none", mend)
 
 
-def _programs() -> Check:
-    missing = sorted(name for name in PROGRAMS if shutil.which(name) is None)
-    packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
+def _desktop_check(name: str, wanted: dict[str, str]) -> Check:
+    """Look for the Debian programs of a real desktop."""
+    missing = missing_in(wanted)
     return Check(
-        "test programs",
+        name,
         not missing,
         False,
-        f"missing: {', '.join(missing)}" if missing else ", ".join(PROGRAMS),
-        f"sudo apt-get install -y {packages}" if missing else "",
+        f"missing: {', '.join(sorted(missing))}" if missing else f"all {len(wanted)} programs",
+        apt_line(missing) if missing else "",
     )
+
+
+def _desktops() -> list[Check]:
+    """Look for what each profile of the real desktop needs, and for its browser."""
+    missing = missing_python()
+    packages = Check(
+        "x11 packages",
+        not missing,
+        False,
+        f"missing: {', '.join(missing)}" if missing else ", ".join(PYTHON_PACKAGES.values()),
+        PYTHON_LINE if missing else "",
+    )
+    profiles = [_desktop_check(f"x11 {name}", wanted) for name, wanted in PROGRAMS.items()]
+    return [packages, *profiles, _desktop_check("x11 browser", BROWSER)]
+
+
+def _all_programs() -> list[Check]:
+    """Say in one line how to get all of it, and the tests' own program."""
+    wanted = {"xdotool": "xdotool", **BROWSER}
+    for programs in PROGRAMS.values():
+        wanted |= programs
+    return [_desktop_check("all programs", wanted)]
 
 
 def has_wandb_login() -> bool:
@@ -101,17 +132,18 @@ def _disk() -> Check:
     return Check("disk", free_gib >= 2, True, f"{free_gib:.0f} GiB free", mend)
 
 
-CHECKS: tuple[Callable[[], Check], ...] = (
-    _python, _packages, _gpu, _display, _programs, _wandb, _disk,
+CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
+    _python, _packages, _gpu, _display, _desktops, _all_programs, _wandb, _disk,
 )  # fmt: skip
 
 
 def examine() -> list[Check]:
     """Make every check; one that breaks is reported as such."""
-    found = []
+    found: list[Check] = []
     for check in CHECKS:
         try:
-            found.append(check())
+            made = check()
+            found += made if isinstance(made, list) else [made]
         except Exception as error:
             found.append(Check(check.__name__.strip("_"), False, True, f"{error}", "make install"))
     return found

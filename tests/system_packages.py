@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool", "openbox": "openbox"}
+from data_collection.desktops.x11.programs import BROWSER, PROGRAMS, missing_in
+
+WANTED = {"xdotool": "xdotool", **PROGRAMS["lean"], **BROWSER}
 
 
 def missing_programs() -> dict[str, str]:
     """Return the programs that are not here, with the Debian package of each."""
-    return {name: deb for name, deb in PROGRAMS.items() if shutil.which(name) is None}
+    return missing_in(WANTED)
 
 
 def main() -> int:
@@ -25,12 +27,12 @@ def main() -> int:
     can_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
     if not can_install:
         print(
-            f"Missing for the tests of the real window: {', '.join(sorted(missing))}. "
+            f"Missing for the tests of real windows and desktops: {', '.join(sorted(missing))}. "
             f"They will not run. On Debian or Ubuntu: sudo {line}",
             file=sys.stderr,
         )
         return 0
-    print(f"Installing what the tests of the real window need: {line}", file=sys.stderr)
+    print(f"Installing what the tests of real windows and desktops need: {line}", file=sys.stderr)
     quiet = {"stdout": subprocess.DEVNULL}
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-qq"], check=True, env=environment, **quiet)

@@ -1,0 +1,139 @@
+"""The readable state of a real desktop, in the words of every desktop's ``state()``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from data_collection.desktops.x11.home import DIALOG_TITLES, Home
+from data_collection.desktops.x11.menus import menu_json
+from data_collection.desktops.x11.profiles import ProfilePrograms
+from data_collection.desktops.x11.site import Site
+from data_collection.desktops.x11.terminal_log import TerminalLogs
+from data_collection.desktops.x11.tracker import Tracker
+from data_collection.desktops.x11.windows import Rect, WindowInfo, WindowReader
+
+_BROWSER_SUFFIX = " - Chromium"
+_OMNIBOX_PX = (215, 48, 120, 26)
+"""In the browser's own px: from its left, from its top, from its right, height."""
+
+
+class StateReader:
+    """Reads windows, icons, folders, menus, terminal and browser of one session."""
+
+    def __init__(
+        self, home: Home, programs: ProfilePrograms, windows: WindowReader, site: Site
+    ) -> None:
+        self._home = home
+        self._programs = programs
+        self._reader = windows
+        self._site = site
+        self._logs = TerminalLogs()
+        self._folders: tuple[int, list[str]] = (-1, [])
+        self._icons: tuple[list[str], list[tuple[str, Rect]]] | None = None
+        self._menu: tuple[tuple[int, ...], dict[str, Any] | None] = ((), None)
+        config = home.config
+        self._area = windows.work_area(config.width_px, config.height_px)
+        self.tracker = Tracker(home.launches)
+
+    def windows(self) -> tuple[WindowInfo, ...]:
+        """Return the windows, file managers told apart by what they show."""
+        return tuple(
+            replace(window, app=window.title.lower())
+            if window.app == "folder" and window.title in ("Home", "Trash")
+            else window
+            for window in self._reader.read()
+        )
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders on the desktop."""
+        changed_ns = self._home.desktop.stat().st_mtime_ns
+        if changed_ns != self._folders[0]:
+            found = [path.name for path in self._home.desktop.iterdir() if path.is_dir()]
+            self._folders = changed_ns, sorted(found, key=str.casefold)
+        return self._folders[1]
+
+    def icons(self) -> list[tuple[str, Rect]]:
+        """Return the icons of the desktop."""
+        folders = self.folders()
+        if self._icons is None or self._icons[0] is not folders:
+            self._icons = folders, self._programs.icon_rects(self._home.config, folders)
+        return self._icons[1]
+
+    def naming(self, windows: Sequence[WindowInfo]) -> WindowInfo | None:
+        """Return the dialog that asks for a folder's name."""
+        return next((w for w in windows if w.title in DIALOG_TITLES), None)
+
+    def state(self, tick: int, x_px: int, y_px: int) -> dict[str, Any]:
+        """Return the state; see ``ScriptedDesktop.state`` for its keys."""
+        windows = self.windows()
+        self.tracker.see(windows)
+        shown = [window for window in windows if not window.minimised]
+        launching = self.tracker.launching
+        dialog = self.naming(windows)
+        config = self._home.config
+        return {
+            "tick": tick,
+            "screen": {
+                "width_px": config.width_px,
+                "height_px": config.height_px,
+                "work_area": list(self._area),
+            },
+            "cursor": {"x_px": x_px, "y_px": y_px, "shape": "busy" if launching else "arrow"},
+            "launching": launching and {"app": launching},
+            "icons": [{"name": name, "rect": list(rect)} for name, rect in self.icons()],
+            "folders": list(self.folders()),
+            "windows": [window.to_json(z) for z, window in enumerate(windows)],
+            "dragging": self.tracker.dragging,
+            "menu": self._menu_json(),
+            "naming": dialog
+            and {
+                "text": self.tracker.name_typed,
+                "rect": list(_name_rect(dialog.client)),
+            },
+            "terminal": self._terminal(shown),
+            "browser": self._browser(shown),
+        }
+
+    def _menu_json(self) -> dict[str, Any] | None:
+        popups = self._reader.popups()
+        if popups != self._menu[0]:
+            read = [self._reader.popup_rows(popup) for popup in popups]
+            self._menu = popups, menu_json(self._programs.menus, read)
+        return self._menu[1]
+
+    def _terminal(self, shown: Sequence[WindowInfo]) -> dict[str, Any] | None:
+        top = next((w for w in reversed(shown) if w.app == "terminal"), None)
+        return self._logs.state(self._home.terminal_log(top.pid)) if top else None
+
+    def _browser(self, shown: Sequence[WindowInfo]) -> dict[str, Any] | None:
+        top = next((w for w in reversed(shown) if w.app == "browser" and not w.dialog), None)
+        if top is None:
+            return None
+        title = top.title.removesuffix(_BROWSER_SUFFIX)
+        report = self._site.reports.get(title)
+        scale = report["scale"] if report else 1.0
+        x_px, y_px, width_px, height_px = top.client
+        left, above, right, high = (round(value * scale) for value in _OMNIBOX_PX)
+        links = []
+        if report:
+            page_top_px = y_px + height_px - round(report["inner"][1] * scale)
+            for link in report["links"]:
+                lx, ly, lw, lh = (value * scale for value in link["rect"])
+                inside = ly >= 0 and page_top_px + ly + lh <= y_px + height_px
+                if inside and lx + lw <= width_px:
+                    rect = [round(x_px + lx), round(page_top_px + ly), round(lw), round(lh)]
+                    links.append({"label": link["label"], "rect": rect, "address": link["address"]})
+        return {
+            "title": title,
+            "address": report["address"] if report else "",
+            "address_bar": [x_px + left, y_px + above, width_px - left - right, high],
+            "links": links,
+        }
+
+
+def _name_rect(client: Rect) -> Rect:
+    """Return about where the dialog has its line for the name."""
+    x_px, y_px, width_px, height_px = client
+    return x_px + 12, y_px + round(0.5 * height_px), width_px - 24, 12
