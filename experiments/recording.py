@@ -27,6 +27,7 @@ from data_collection.streaming.spool import Spool
 from data_collection.trace import Consent
 from data_collection.users import make_user
 from data_collection.window.window import Window, WindowConfig
+from experiments.clocks import stamp_with
 from experiments.console import Failure, Status
 from interactive.checkpoints import CheckpointLibrary
 
@@ -213,7 +214,10 @@ def record_to_server(
     """
     headers = {"Authorization": f"Bearer {token}"}
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=10.0))
+        hooks = {"request": [stamp_with(SystemClock().wall_s)]}
+        client = stack.enter_context(
+            httpx.Client(base_url=url, headers=headers, timeout=10.0, event_hooks=hooks)
+        )
         spool = Spool.open(spool_folder)
         telemetry = LoopTelemetry(spool, client)
         pusher = Pusher(spool, client, SystemClock())

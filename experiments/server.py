@@ -18,6 +18,9 @@ from data_collection.storage.store import TraceStore
 from data_collection.streaming.decode_pool import DecodePool
 from data_collection.streaming.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.streaming.ingest_routes import create_router as create_ingest_router
+from experiments.clocks import ClockListener, ClockNotes
+from experiments.console import note
+from experiments.purge import Purger, purging
 from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth, check_bind
@@ -89,18 +92,8 @@ def _probe(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def compose(
-    folder: RunFolder, store: TraceStore, address: Address, decoders: DecodePool
-) -> FastAPI:
-    """Return the app of a run.
-
-    Args:
-        folder: the run.
-        store: its traces, held by this process.
-        address: where the app will listen.
-        decoders: where strangers' clips are decoded.
-    """
-    auth = Auth(create_tokens(folder), time.time)
+def open_service(folder: RunFolder, store: TraceStore, address: Address) -> RunService:
+    """Return what follows a run's files and knows how it stands."""
     counts = _LiveCounts(store)
     facts = Facts(
         url=address.url,
@@ -108,12 +101,32 @@ def compose(
         window_pid=lambda: window_pid(folder),
         clips=counts.read,
     )
-    service = RunService.open(folder, time.monotonic, time.time, facts=facts)
+    return RunService.open(folder, time.monotonic, time.time, facts=facts)
+
+
+def compose(
+    folder: RunFolder,
+    store: TraceStore,
+    address: Address,
+    service: RunService,
+    decoders: DecodePool,
+) -> FastAPI:
+    """Return the app of a run.
+
+    Args:
+        folder: the run.
+        store: its traces, held by this process.
+        address: where the app will listen.
+        service: follows the run's files.
+        decoders: where strangers' clips are decoded.
+    """
+    auth = Auth(create_tokens(folder), time.time)
     app = FastAPI(title="Interactive Training", docs_url=None, redoc_url=None)
     app.include_router(create_control_router(service, auth, time.monotonic))
     ingest = IngestService(store, SystemClock(), decoders.examine)
     app.include_router(create_ingest_router(ingest, auth.authorise))
     app.include_router(create_page_router())
+    app.add_middleware(ClockListener, notes=ClockNotes(folder, time.time), prefix=TRACE_PATHS)
     caps = {"/": CONTROL_BODY_BYTES, TRACE_PATHS: MAX_BODY_BYTES}
     protect(app, Limits(hosts=LOOPBACK_HOSTS | {address.host}, body_bytes=caps))
     return app
@@ -165,7 +178,8 @@ def serve(folder: RunFolder, address: Address, ended: threading.Event) -> None:
     if refusal is not None:
         raise BindRefused(refusal.hint)
     with _store_of(folder) as store, _decoders() as decoders:
-        app = compose(folder, store, address, decoders)
+        service = open_service(folder, store, address)
+        app = compose(folder, store, address, service, decoders)
         config = uvicorn.Config(
             app,
             host=address.host,
@@ -177,8 +191,10 @@ def serve(folder: RunFolder, address: Address, ended: threading.Event) -> None:
         server = _Server(config)
         folder.write_server(ServerAddress(address.url, os.getpid()))
         threading.Thread(target=_end_when, args=(server, ended), daemon=True).start()
+        purger = Purger(folder, store, service.may_train)
         try:
-            server.run()
+            with purging(purger, note):
+                server.run()
         except SystemExit:
             why = "the address is taken" if not server.started else "the server failed"
             raise PortTaken(address.host, address.port, why) from None

@@ -11,8 +11,9 @@ import numpy as np
 
 from data_collection.storage.store import TraceStore
 from data_collection.streaming.spool import Spool
-from data_collection.trace import ClipRow
-from experiments.lags import clip_paths, percentiles
+from data_collection.trace import ClipRow, ClipState
+from experiments.clocks import largest_skew_s, read_skews
+from experiments.lags import clip_paths, known_percentiles
 from interactive import journal
 from interactive.checkpoints import CheckpointLibrary
 from interactive.ledger import Entry, EntryKind, read_ledger
@@ -88,17 +89,18 @@ def clip_counts(folder: RunFolder, used: int) -> dict[str, int]:
     """
     store = TraceStore.open(folder.traces)
     try:
-        counts = store.index.counts()
-        acknowledged = sum(count.clips for count in counts if count.source != BASE_SOURCE)
+        counts = [count for count in store.index.counts() if count.source != BASE_SOURCE]
         quarantined = store.index.quarantine_count()
     finally:
         store.close()
+    acknowledged = sum(count.clips for count in counts)
     waiting = len(Spool.open(spool_folder(folder)))
     return {
         "sent": acknowledged + quarantined + waiting,
         "acknowledged": acknowledged,
         "used": used,
         "quarantined": quarantined,
+        "withdrawn": sum(c.clips for c in counts if c.state is ClipState.TOMBSTONED),
     }
 
 
@@ -107,7 +109,8 @@ def summarise(folder: RunFolder, url: str) -> dict[str, Any]:
     entries = read_ledger(folder.ledger)
     steps = list(read_metrics(folder.metrics))
     rows = read_rows(folder.data)
-    paths = clip_paths(rows, entries, steps)
+    skews = read_skews(folder)
+    paths = clip_paths(rows, entries, steps, skews)
     live = [
         path for path in paths.values() if path.row.source != BASE_SOURCE and path.row.weight > 0
     ]
@@ -116,8 +119,11 @@ def summarise(folder: RunFolder, url: str) -> dict[str, Any]:
         "steps": len(steps),
         "loss": loss_ends(steps),
         "clips": clip_counts(folder, sum(bool(path.uses) for path in live)),
-        "eligible_lag_s": percentiles([path.eligible_lag_s(now_s) for path in live]),
-        "first_gradient_lag_s": percentiles([path.first_gradient_lag_s(now_s) for path in live]),
+        "eligible_lag_s": known_percentiles(path.eligible_lag_s(now_s) for path in live),
+        "first_gradient_lag_s": known_percentiles(
+            path.first_gradient_lag_s(now_s) for path in live
+        ),
+        "clock_skew_s": largest_skew_s(skews, {path.row.trace_id for path in live}),
         "interventions": interventions(entries),
         "branches": branch_names(entries),
         "rollout_png": newest_picture(folder),

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from experiments.clocks import read_skews
 from experiments.connection import Connection, server_options
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.lags import clip_paths
@@ -167,7 +168,8 @@ def _print_entries(entries: list[Entry]) -> None:
         body = entry.body
         what = body["command"]["command"] if "command" in body else entry.kind.value
         who = body["issuer"]["name"] if "issuer" in body else ""
-        effect = body.get("effective") or body.get("hint") or body.get("mark") or ""
+        effect = body.get("effective") or body.get("withdrawn") or body.get("hint")
+        effect = effect or body.get("mark") or ""
         shown = json.dumps(effect) if isinstance(effect, Mapping) else str(effect)
         table.add_row(str(entry.seq), str(entry.step), entry.branch, what, who, shown)
     Console().print(table)
@@ -192,14 +194,16 @@ def replay(
 ) -> None:
     """Run the ledger again from step 0 and compare every step, bit for bit.
 
-    Exits with 1 at a divergence, which it names. It needs no server.
+    Where clips that steps need were purged, it begins at the first checkpoint after their
+    last use. Exits with 1 at a divergence, which it names. It needs no server.
     """
     from experiments.replaying import replay_with_progress
 
     report = replay_with_progress(Connection(run, server, token_file).folder().path, ledger_file)
     values = report.to_json()
     if report.first_divergence is None:
-        text = f"{report.identical} of {report.steps} steps are identical"
+        since = f" since {report.base}; before it, clips are gone" if report.base else ""
+        text = f"{report.identical} of {report.steps} steps are identical{since}"
     else:
         found = report.first_divergence
         text = (
@@ -216,13 +220,14 @@ def replay(
 @click.argument("clip")
 @json_option
 def explain_clip(run: Path | None, clip: str, as_json: bool) -> None:
-    """Follow a clip: acknowledged, adopted, the steps that learned from it.
+    """Follow a clip: acknowledged, adopted, the steps that learned from it, withdrawn.
 
     CLIP is a commit number, or TRACE/SEQ.
     """
     folder = Connection(run, None, None).folder()
+    skews = read_skews(folder)
     paths = clip_paths(
-        read_rows(folder.data), read_ledger(folder.ledger), read_metrics(folder.metrics)
+        read_rows(folder.data), read_ledger(folder.ledger), read_metrics(folder.metrics), skews
     )
     for path in paths.values():
         row = path.row
@@ -234,11 +239,15 @@ def explain_clip(run: Path | None, clip: str, as_json: bool) -> None:
                 "acknowledged_at": row.acknowledged_wall_s,
                 "mark_step": path.mark_step,
                 "first_gradient_step": path.first_gradient_step,
+                "withdrawn_step": path.withdrawn_step,
+                "withdrawn": path.is_withdrawn,
+                "clock_skew_s": skews.get(row.trace_id),
                 "uses": [{"branch": branch, "step": step} for branch, step in path.uses],
             }
             text = (
                 f"clip {row.commit} ({row.trace_id}/{row.seq}): adopted at step {path.mark_step}, "
                 f"first learned from at step {path.first_gradient_step}, {len(path.uses)} uses"
+                + (f", withdrawn at step {path.withdrawn_step}" if path.is_withdrawn else "")
             )
             emit("ctl.explain-clip", values, as_json=as_json, text=text)
             return

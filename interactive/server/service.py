@@ -18,7 +18,7 @@ from interactive.policy import Policy
 from interactive.run_folder import RunFolder
 from interactive.server.heartbeat import Heartbeat, RunState
 from interactive.server.pictures import Pictures
-from interactive.server.state import FoldedRun
+from interactive.server.state import LOST_AFTER_S, FoldedRun
 from interactive.server.wakeup import Signal
 
 POLL_S = 0.1
@@ -153,6 +153,13 @@ class RunService:
         self.run.hear(heartbeat, self._clock())
         if before is None or before.state is not heartbeat.state:
             self.changed.fire()
+
+    def may_train(self) -> bool:
+        """Say whether a trainer may be running: it has not said goodbye, nor been silent."""
+        heartbeat = self.run.heartbeat
+        if heartbeat is not None and heartbeat.state is RunState.STOPPED:
+            return False
+        return self.run.age_s(self._clock()) <= LOST_AFTER_S
 
     def status(self) -> dict[str, Any]:
         """Return how the run stands, as JSON."""

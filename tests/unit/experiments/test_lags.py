@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from data_collection.trace import ClipRow
-from experiments.lags import clip_paths, percentiles
+from dataclasses import replace
+
+from data_collection.trace import ClipRow, ClipState
+from experiments.lags import clip_paths, known_percentiles, percentiles
 from interactive.ledger import Entry, EntryKind
 from interactive.metrics import MetricsRow
 from interactive.trainer import StepRecord
@@ -60,3 +62,34 @@ def test_an_unused_clip_counts_with_its_age() -> None:
 def test_percentiles_of_nothing_are_none() -> None:
     assert percentiles([]) == {"p50": None, "p95": None}
     assert percentiles([1.0, 2.0, 3.0]) == {"p50": 2.0, "p95": 2.9}
+
+
+def withdrawal(of: ClipRow, commit: int) -> ClipRow:
+    return replace(of, commit=commit, weight=0, state=ClipState.TOMBSTONED)
+
+
+def test_a_withdrawn_clip_counts_as_far_as_it_came_and_no_further() -> None:
+    clips = [row(1, 10.0), row(2, 11.0), row(3, 12.0)]
+    rows = [*clips, withdrawal(clips[2], 4), withdrawal(clips[0], 5), withdrawal(clips[1], 6)]
+    facts = Entry(2, 5, "main", EntryKind.WITHDRAWAL, 14.0, {"withdrawn": [1, 2], "upto": 6})
+    paths = clip_paths(
+        rows, [mark(0, 1, 2, 11.5), mark(1, 3, 4, 13.0), facts], [step(1, (1,), 12.0)]
+    )
+    assert sorted(paths) == [1, 2, 3]
+    assert [paths[c].withdrawn_step for c in (1, 2, 3)] == [5, 5, None]
+    assert [paths[c].mark_step for c in (1, 2, 3)] == [1, 1, None]
+    assert [paths[c].eligible_lag_s(99.0) for c in (1, 2, 3)] == [1.5, 0.5, None]
+    assert [paths[c].first_gradient_lag_s(99.0) for c in (1, 2, 3)] == [2.0, None, None]
+    lags = [paths[c].first_gradient_lag_s(99.0) for c in (1, 2, 3)]
+    assert known_percentiles(lags) == {"p50": 2.0, "p95": 2.0}
+
+
+def test_a_window_with_another_clock_has_the_same_lags() -> None:
+    """Its clock is 300 s behind, or ahead; without an estimate no lag is negative."""
+    entries, steps = [mark(0, 1, 1, 11.5)], [step(1, (1,), 12.0)]
+    for ahead_s in (300.0, -300.0):
+        clip = replace(row(1, 10.0), captured_wall_s=10.0 + ahead_s)
+        path = clip_paths([clip], entries, steps, {"t": -ahead_s})[1]
+        assert (path.eligible_lag_s(99.0), path.first_gradient_lag_s(99.0)) == (1.5, 2.0)
+    ahead = replace(row(1, 10.0), captured_wall_s=310.0)
+    assert clip_paths([ahead], entries, steps)[1].eligible_lag_s(99.0) == 1.0
