@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_collection.desktops.x11 import screen as screens
+from data_collection.desktops.x11.asking import Asking
 from data_collection.desktops.x11.config import X11Config
 from data_collection.desktops.x11.home import Home
 from data_collection.desktops.x11.injector import Injector
@@ -20,7 +21,7 @@ from data_collection.desktops.x11.reader import StateReader
 from data_collection.desktops.x11.screen import Screen
 from data_collection.desktops.x11.session import Session, X11Died, open_session
 from data_collection.desktops.x11.site import Site, serve
-from data_collection.desktops.x11.windows import WindowReader
+from data_collection.desktops.x11.window_reader import WindowReader
 from data_collection.events import Event
 from data_collection.trace import Frame
 
@@ -178,7 +179,7 @@ def _open(config: X11Config, programs: ProfilePrograms) -> _Open:
         programs.prepare(home)
         name = screens.display_name(session, number, config.start_timeout_s)
         screen = screens.connect(name, config.width_px, config.height_px)
-        windows = WindowReader(screen.display)
+        windows = WindowReader(Asking(screen.display))
         windows.watch()
         _start_programs(home, programs, name, windows)
         _wait_until_still(session, screen, config.start_timeout_s)

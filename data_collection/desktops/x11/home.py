@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_collection.desktops.scripted.apps.pages import START
 from data_collection.desktops.x11 import art
 from data_collection.desktops.x11.config import X11Config
-from data_collection.desktops.x11.pages import START
 from data_collection.desktops.x11.session import Session
 
 FONT = "DejaVu Sans"

@@ -12,7 +12,8 @@ from data_collection.desktops.x11.profiles import ProfilePrograms
 from data_collection.desktops.x11.site import Site
 from data_collection.desktops.x11.terminal_log import TerminalLogs
 from data_collection.desktops.x11.tracker import Tracker
-from data_collection.desktops.x11.windows import Rect, WindowInfo, WindowReader
+from data_collection.desktops.x11.window_reader import WindowReader
+from data_collection.desktops.x11.windows import Rect, WindowInfo
 
 _BROWSER_SUFFIX = " - Chromium"
 _OMNIBOX_PX = (215, 48, 120, 26)
@@ -97,9 +98,9 @@ class StateReader:
         }
 
     def _menu_json(self) -> dict[str, Any] | None:
-        popups = self._reader.popups()
+        popups = self._reader.popups.ids
         if popups != self._menu[0]:
-            read = [self._reader.popup_rows(popup) for popup in popups]
+            read = [self._reader.popups.rows(popup) for popup in popups]
             self._menu = popups, menu_json(self._programs.menus, read)
         return self._menu[1]
 

@@ -17,7 +17,7 @@ from data_collection.desktops.process import DesktopDied
 _KEEPER = Path(__file__).with_name("keeper.py")
 _POLL_S = 0.003
 _END_TIMEOUT_S = 10.0
-_SETTLE_S = 0.3
+_SETTLE_S = 0.15
 _MOST_PATH_BYTES = 70
 """A socket's path may have 107 bytes, and some lie deep in the folder."""
 
@@ -43,6 +43,7 @@ class Session:
         self.run_dir = folder / "run"
         self.pids: dict[str, int] = {}
         self._keeper = keeper
+        self._order: list[str] = []
         self._ended: dict[str, int] = {}
         self._unread = b""
 
@@ -65,6 +66,7 @@ class Session:
             "log": str(self._log(name)),
             "out": str(out) if out else "",
         }
+        self._order.append(name)
         stdin = self._keeper.stdin
         assert stdin is not None
         try:
@@ -80,15 +82,20 @@ class Session:
             X11Died: one has ended; the message holds the last line of its log.
         """
         self._read()
-        for name, status in self._ended.items():
-            how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
-            last = self._last_line(name)
-            raise X11Died(f"{name} {how}" + (f": {last}" if last else ""))
+        if not self._ended:
+            return
+        # A server that dies takes its clients along, and some of them are told of first.
+        self.settle()
+        name = next(name for name in self._order if name in self._ended)
+        status = self._ended[name]
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+        last = self._last_line(name)
+        raise X11Died(f"{name} {how}" + (f": {last}" if last else ""))
 
     def settle(self) -> None:
-        """Give the keeper a moment to notice what has just ended."""
+        """Give the keeper a moment to notice what ends just now."""
         deadline = time.monotonic() + _SETTLE_S
-        while time.monotonic() < deadline and not self._ended:
+        while time.monotonic() < deadline:
             self._read()
             time.sleep(_POLL_S)
 

@@ -13,7 +13,15 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from data_collection.desktops.x11.pages import PAGES, START, Page
+from data_collection.desktops.scripted.apps.pages import (
+    PAGES,
+    START,
+    Block,
+    Heading,
+    Links,
+    Page,
+    Paragraph,
+)
 
 _MOST_REPORT_BYTES = 64 << 10
 _REPORT = """
@@ -31,6 +39,7 @@ document.addEventListener('visibilitychange', tell);
 _STYLE = """
 body{margin:0;font:15px "DejaVu Sans",sans-serif;color:#222;background:#fff}
 h1{margin:0;padding:14px 18px;color:#fff;font-size:22px}
+div{margin:12px 18px} b{display:inline-block;width:64px;height:34px;margin-right:10px}
 p,nav{margin:12px 18px;line-height:1.45} a{color:#1a4fa3;margin-right:18px;line-height:1.9}
 """
 
@@ -94,19 +103,31 @@ class _QuietServer(ThreadingHTTPServer):
 
 def page_html(page: Page) -> str:
     """Return a page as HTML that reports where its links lie."""
-    body = [f'<h1 style="background:{page.colour}">{html.escape(page.title)}</h1>']
-    for block in page.blocks:
-        if isinstance(block, str):
-            body.append(f"<p>{html.escape(block)}</p>")
-        else:
-            links = (f'<a href="{html.escape(to)}">{html.escape(label)}</a>' for label, to in block)
-            body.append(f"<nav>{''.join(links)}</nav>")
     return (
         '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
         f"<title>{html.escape(page.title)}</title><style>{_STYLE}</style>"
-        f"{''.join(body)}<script>{_REPORT}</script>"
+        f"{''.join(map(_block_html, page.blocks))}<script>{_REPORT}</script>"
     )
 
 
+def _block_html(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f'<h1 style="background:rgb{block.colour}">{html.escape(block.text)}</h1>'
+    if isinstance(block, Paragraph):
+        return f"<p>{html.escape(block.text)}</p>"
+    if isinstance(block, Links):
+        links = (
+            f'<a href="{html.escape(to)}">{html.escape(label)}</a>' for label, to in block.links
+        )
+        return f"<nav>{''.join(links)}</nav>"
+    swatches = (f'<b style="background:rgb{colour}"></b>' for colour in block.colours)
+    return f"<div>{''.join(swatches)}</div>"
+
+
 def _nowhere(address: str) -> Page:
-    return Page("Nothing here", "#777777", (f"There is no {address}.", (("Start page", START),)))
+    blocks = (
+        Heading("Nothing here", (120, 120, 120)),
+        Paragraph(f"There is no {address}."),
+        Links((("Start page", START),)),
+    )
+    return Page("Nothing here", blocks)

@@ -56,6 +56,12 @@ def processes_in(place: Path) -> dict[int, str]:
     return found
 
 
+def step_for_a_while(desktop: X11Desktop) -> None:
+    for x_px in range(100):
+        desktop.step([PointerMoved(x_px, 10)])
+        time.sleep(0.01)
+
+
 def wait_until(seen: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 30
     while not seen():
@@ -117,9 +123,7 @@ def test_the_death_of_a_program_is_named_at_once(place: Path, program: str, name
         victim = next(pid for pid, comm in processes_in(place).items() if comm == program)
         os.kill(victim, signal.SIGKILL)
         with pytest.raises(DesktopDied, match=f"{name} was killed by signal 9"):
-            for x_px in range(100):
-                desktop.step([PointerMoved(x_px, 10)])
-                time.sleep(0.01)
+            step_for_a_while(desktop)
     finally:
         desktop.close()
     assert not processes_in(place)
@@ -146,8 +150,7 @@ def test_a_full_disk_ends_the_session_with_a_clear_error(place: Path) -> None:
     desktop.start()
     try:
         with pytest.raises(X11Died, match="the disk is full"):
-            for _ in range(30):
-                desktop.step(())
+            step_for_a_while(desktop)
     finally:
         desktop.close()
 
