@@ -79,7 +79,11 @@ class TextTyped:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A note, such as ``pause``, ``resume``, ``consent``, ``focus_lost`` or ``reset``."""
+    """A note, such as ``pause``, ``resume``, ``consent``, ``focus_lost`` or ``reset``.
+
+    ``redact_start``, ``redacted`` and ``redact_end`` (``REDACTION_KINDS``) stand in clips
+    whose frames were blanked before they were stored.
+    """
 
     type: ClassVar[str] = "marker"
     kind: str
@@ -87,6 +91,8 @@ class Marker:
     t_mono_ns: int = 0
     seq: int = 0
 
+
+REDACTION_KINDS = frozenset({"redact_start", "redacted", "redact_end"})
 
 Event = Union[PointerMoved, ButtonChanged, WheelTurned, KeyChanged, TextTyped, Marker]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_collection.events import Event
+from data_collection.events import REDACTION_KINDS, Event, Marker
 
 FPS = 15
 """Frames a second, as in NeuralOS (arXiv 2507.08800)."""
@@ -112,6 +112,15 @@ class Clip:
                 f"clip {self.trace_id}/{self.seq}: {len(self.frames)} frames, "
                 f"{len(self.t_mono_ns)} times, {len(self.events)} event groups"
             )
+
+    @property
+    def redacted(self) -> bool:
+        """Whether its frames were blanked before they were stored: never a target."""
+        return any(
+            isinstance(event, Marker) and event.kind in REDACTION_KINDS
+            for group in self.events
+            for event in group
+        )
 
 
 class ClipState(str, Enum):

@@ -77,6 +77,7 @@ STATUS_OF: dict[str, Status] = {
     "StoreLocked": Status.ENVIRONMENT,
     "SpoolFull": Status.ENVIRONMENT,
     "NoDisplay": Status.ENVIRONMENT,
+    "UnknownHostKey": Status.USAGE,
     "DesktopDied": Status.ENVIRONMENT,
     "ProgramsMissing": Status.ENVIRONMENT,
     "PortTaken": Status.ENVIRONMENT,

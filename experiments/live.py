@@ -16,6 +16,7 @@ from experiments.config import HarnessConfig, open_or_create
 from experiments.console import Status
 from experiments.doctor import has_display, has_wandb_login
 from experiments.loop import Loop, Parts, prepare_base, refuse_if_running
+from experiments.recording import HOLD_S, HOST_KEY
 from experiments.server import free_port
 from experiments.summary import summarise
 from interactive.client import RunClient, ServerUnreachable
@@ -42,6 +43,8 @@ class LoopOptions:
     wandb: str = "auto"
     host: str = "127.0.0.1"
     port: int = 0
+    hold_s: float = HOLD_S
+    host_key: str = HOST_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
         user="task" if options.headless else "",
         seed=folder.info().seed,
         wandb_mode=wandb_mode(options.wandb),
+        hold_s=options.hold_s,
+        host_key=options.host_key,
         restart=f"neuralos {options.command} --run {options.run}",
     )
     loop = Loop(folder, parts)

@@ -38,7 +38,8 @@ class ChildDied(Exception):
 class Parts:
     """Which processes a loop has, and what they are told.
 
-    ``user`` names the scripted user of a headless window; empty is a person.
+    ``user`` names the scripted user of a headless window; empty is a person. ``hold_s`` and
+    ``host_key`` are the window's.
     """
 
     port: int
@@ -47,6 +48,8 @@ class Parts:
     user: str = ""
     seed: int = 0
     wandb_mode: str = "disabled"
+    hold_s: float = 0.0
+    host_key: str = "right ctrl"
     restart: str = ""
 
     @property
@@ -67,6 +70,7 @@ class Loop:
         """Start the window; it records into its spool until the server is there."""
         parts = self.parts
         arguments = ["--url", parts.url, "--seed", str(parts.seed), "--user", parts.user]
+        arguments += ["--hold", f"{parts.hold_s:g}", "--host-key", parts.host_key]
         self._start("window", arguments, {"SDL_VIDEODRIVER": "dummy"} if parts.user else {})
 
     def start_trainer(self) -> None:

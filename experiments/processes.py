@@ -63,7 +63,9 @@ def trainer(run: Path) -> None:
 @click.option("--url", required=True, help="Address of the run's server.")
 @click.option("--seed", type=int, default=0, help="Seed of the desktop and the scripted user.")
 @click.option("--user", default="", help="A scripted user's name; empty is a person.")
-def window(run: Path, url: str, seed: int, user: str) -> None:
+@click.option("--hold", "hold_s", type=float, required=True, help="Seconds before clips are sent.")
+@click.option("--host-key", required=True, help="The window's own key.")
+def window(run: Path, url: str, seed: int, user: str, hold_s: float, host_key: str) -> None:
     """The window, recorded and streamed into the run."""
     from experiments.recording import Sitter, desktops_of_run, record_to_server
     from experiments.standing import wait_for_training
@@ -89,7 +91,8 @@ def window(run: Path, url: str, seed: int, user: str) -> None:
             read_token(folder.tokens, Role.COLLECTOR),
             desktops_of_run(folder.path.resolve(), lambda: bool(library.manifests())),
             sitter,
-            sitter.config(LIVE_SOURCE, start_on="real", record=True),
+            sitter.config(LIVE_SOURCE, start_on="real", record=True, hold_s=hold_s),
+            host_key,
             ended.is_set,
         )
     click.echo(f"recorded {recorded.tally.clips} clips at {recorded.fps:.1f} frames a second")

@@ -23,9 +23,10 @@ from data_collection.recording.sitting import Tally
 from data_collection.storage.sink import ClipSink
 from data_collection.storage.store import TraceStore
 from data_collection.streaming.push import Pusher, PushStatus
-from data_collection.streaming.spool import Spool
+from data_collection.streaming.spool import Spool, disk_free_bytes
 from data_collection.trace import Consent
 from data_collection.users import make_user
+from data_collection.window.telemetry import NoTelemetry, Telemetry
 from data_collection.window.window import Window, WindowConfig
 from experiments.clocks import stamp_with
 from experiments.console import Failure, Status
@@ -33,6 +34,9 @@ from interactive.checkpoints import CheckpointLibrary
 
 STATUS_PERIOD_S = 1.0
 DRAIN_S = 6.0
+HOST_KEY = "right ctrl"
+HOLD_S = 1.0
+"""How long a person's clips are kept back by default before they are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,10 @@ class Sitter:
     script: str = ""
     seed: int = 0
 
-    def config(self, source: str, *, start_on: str, record: bool) -> RecorderConfig:
-        """Return how this sitter is recorded."""
+    def config(
+        self, source: str, *, start_on: str, record: bool, hold_s: float = HOLD_S
+    ) -> RecorderConfig:
+        """Return how this sitter is recorded; nobody takes back what a script did."""
         scripted = bool(self.script)
         return RecorderConfig(
             seed=self.seed,
@@ -52,7 +58,7 @@ class Sitter:
             consent=Consent.SYNTHETIC if scripted else Consent.GIVEN,
             record_from_start=record,
             start_on=start_on,
-            hold_clips=0 if scripted else 1,
+            hold_s=0.0 if scripted else hold_s,
         )
 
 
@@ -142,6 +148,17 @@ class LoopTelemetry:
             self._training = _in_words(said)
 
 
+class DiskTelemetry(NoTelemetry):
+    """What the HUD says of a recording that stays here: the room on its disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def disk_left_bytes(self) -> int | None:
+        """Return the room on the folder's disk."""
+        return disk_free_bytes(self._folder)
+
+
 def _in_words(status: dict[str, Any]) -> str:
     state, step = status.get("state", ""), status.get("step")
     return f"{state}, step {step}" if step else str(state)
@@ -156,6 +173,8 @@ class Recorded:
     push: PushStatus
     waiting: int = 0
     """Clips that stay in the spool for the next start."""
+    unanswered_withdrawals: int = 0
+    """Withdrawals that stay there as well, until the server has answered for them."""
 
 
 def run_window(
@@ -163,8 +182,8 @@ def run_window(
     sink: ClipSink,
     sitter: Sitter,
     config: RecorderConfig,
-    telemetry: LoopTelemetry | None,
-    destination: str,
+    telemetry: Telemetry,
+    look: WindowConfig,
     until: Callable[[], bool],
 ) -> tuple[Tally, float]:
     """Open the window, record until it is closed or ``until()``, and close it.
@@ -174,10 +193,11 @@ def run_window(
 
     Raises:
         NoDisplay: there is nothing to open a window on.
+        UnknownHostKey: no key has the host key's name.
         SinkError: clips could not be kept.
     """
     background = BackgroundSink(sink)
-    window = Window(WindowConfig(destination=destination))
+    window = Window(look)
     recorder = Recorder(
         window,
         desktops,
@@ -204,6 +224,7 @@ def record_to_server(
     desktops: Desktops,
     sitter: Sitter,
     config: RecorderConfig,
+    host_key: str,
     until: Callable[[], bool],
 ) -> Recorded:
     """Record into a durable spool and send it to a server, which may come and go.
@@ -218,17 +239,18 @@ def record_to_server(
         client = stack.enter_context(
             httpx.Client(base_url=url, headers=headers, timeout=10.0, event_hooks=hooks)
         )
-        spool = Spool.open(spool_folder)
+        spool = Spool.open(spool_folder, hold_s=config.hold_s)
         telemetry = LoopTelemetry(spool, client)
         pusher = Pusher(spool, client, SystemClock())
         telemetry.start()
         stack.callback(telemetry.stop)
         pusher.start()
-        tally, fps = run_window(
-            desktops, SpoolSink(spool), sitter, config, telemetry, f"the run at {url}", until
-        )
+        look = WindowConfig(destination=f"the run at {url}", host_key=host_key)
+        tally, fps = run_window(desktops, SpoolSink(spool), sitter, config, telemetry, look, until)
+        # With the window closed nobody can take anything back: nothing is held any more.
+        spool.release()
         waiting = pusher.stop(DRAIN_S)
-        return Recorded(tally, fps, pusher.status, waiting)
+        return Recorded(tally, fps, pusher.status, waiting, len(spool.withdrawals()))
 
 
 def record_to_store(
@@ -236,6 +258,7 @@ def record_to_store(
     desktops: Desktops,
     sitter: Sitter,
     config: RecorderConfig,
+    host_key: str,
     until: Callable[[], bool],
 ) -> Recorded:
     """Record straight into a local trace store.
@@ -248,7 +271,9 @@ def record_to_store(
     store = TraceStore.open(folder)
     try:
         sink = StoreSink(store, SystemClock())
-        tally, fps = run_window(desktops, sink, sitter, config, None, str(folder), until)
+        look = WindowConfig(destination=str(folder), host_key=host_key)
+        telemetry = DiskTelemetry(folder)
+        tally, fps = run_window(desktops, sink, sitter, config, telemetry, look, until)
         return Recorded(tally, fps, PushStatus(acknowledged=tally.clips))
     finally:
         store.close()

@@ -104,6 +104,10 @@ class DesktopPair:
         self._history.append((frame, self._action))
         return frame
 
+    def forget(self) -> None:
+        """Forget the real desktop's last frames: the simulator must not go on from them."""
+        self._history.clear()
+
     def state(self) -> dict[str, Any]:
         """Return the current desktop's readable state."""
         if self.current is not self._desktops.real:

@@ -13,23 +13,24 @@ from data_collection.events import Event, Marker
 from data_collection.recording.pace import NS_PER_S, Pace, Rate
 from data_collection.recording.sitting import Tally
 from data_collection.recording.tape import RecorderConfig as RecorderConfig
-from data_collection.recording.tape import Tape
+from data_collection.recording.tape import Tape, in_words
 from data_collection.storage.sink import ClipSink
 from data_collection.trace import Consent, Frame
 from data_collection.users.user import User
-from data_collection.window.hotkeys import HostAction
+from data_collection.window.hotkeys import CUT_S, HostAction
 from data_collection.window.hud import HudState, Page, Recording
 from data_collection.window.telemetry import NoTelemetry, Telemetry
 from data_collection.window.window import Window
 
 _MESSAGE_NS = 5 * NS_PER_S
+_IMPORTANT_NS = 15 * NS_PER_S
 
 
 class Recorder:
     """Runs a window and a desktop at a fixed rate, and records what happens.
 
-    A gap is a fact: pause, reset, switch and discard end the trace, and a new one begins
-    when recording goes on. While a question is on the screen the desktop stands still and
+    A gap is a fact: pause, reset, switch, discard and redaction end the trace, and a new one
+    begins when recording goes on. While a question is on the screen the desktop stands still and
     nothing is recorded.
     """
 
@@ -111,6 +112,11 @@ class Recorder:
             self._wait()
             self._pace.beat(self._clock.monotonic_ns())
             self._quit = HostAction.QUIT in self._actions
+            # A key that goes down now may still be down when recording begins.
+            if HostAction.REDACT in self._actions:
+                self._tape.begin_redaction({})
+            if {HostAction.REVEAL, HostAction.CUT} & set(self._actions):
+                self._tape.end_redaction()
             self._events, self._actions = [], []
             self._show(frame)
             if self._quit or until():
@@ -148,6 +154,11 @@ class Recorder:
         if HostAction.PAUSE in actions:
             events.append(Marker("pause", "", now_ns))
         try:
+            if HostAction.REDACT in actions:
+                # Before this period's frame, which comes after the key went down.
+                self._tape.begin_redaction(self._state() if self._tape.running else {})
+            if HostAction.REVEAL in actions:
+                self._tape.mark_end_of_redaction()
             if self._question is Page.NONE:
                 frame = self._step(events, beat.due_ns, now_ns)
             for action in actions:
@@ -165,6 +176,8 @@ class Recorder:
         first_ns = events[0].t_mono_ns if events else now_ns
         group = [*self._tape.opening(first_ns, self._place), *events]
         frame = self._pair.step(group)
+        if self._tape.redacting:
+            self._pair.forget()
         self._fresh = False
         group += self._tape.new_label(self._pair.current.label, now_ns)
         if self._tape.add(frame, group, due_ns):
@@ -194,6 +207,13 @@ class Recorder:
                 self._say("nothing to discard: not recording")
             else:
                 self._ask(Page.DISCARD)
+        elif action is HostAction.REDACT:
+            if not self._tape.running:
+                self._say("not recording: nothing of this is stored anyway")
+        elif action is HostAction.REVEAL:
+            self._reveal()
+        elif action is HostAction.CUT:
+            self._take_back(CUT_S)
         else:
             self._take_answer(action is HostAction.ACCEPT)
 
@@ -226,12 +246,28 @@ class Recorder:
                 self._start_recording()
             else:
                 self._say("not recording")
-        elif self._tape.running:
-            if accepted:
-                dropped = self._tape.discard()
-                self._say(f"discarded the last {dropped / self._config.fps:.1f} s")
+        elif accepted:
+            self._take_back(self._config.hold_s)
+        else:
             self._end_trace()
             self._begin_trace()
+
+    def _reveal(self) -> None:
+        recorded = self._tape.running
+        self._tape.end_redaction()
+        if recorded:
+            self._begin_trace()
+            self._say("recording again; the redacted part is stored grey")
+
+    def _take_back(self, seconds: float) -> None:
+        """Destroy the newest seconds of the recording, say so, and begin a new trace."""
+        try:
+            taken = self._tape.take_back(seconds)
+        except OSError as error:
+            self._say(f"not everything could be cut, cut again: {error}", _IMPORTANT_NS)
+        else:
+            self._say(in_words(taken), _IMPORTANT_NS)
+        self._begin_trace()
 
     def _switch(self) -> None:
         if self._pair.frame_source == "simulator":
@@ -279,6 +315,8 @@ class Recorder:
     def _reset(self) -> Frame:
         frame = self._pair.reset(self._seed)
         self._fresh = True
+        if self._pair.frame_source == "real":
+            self._tape.desktop_is_afresh()
         self._fit()
         if self._user is not None:
             self._user.reset(self._seed, self._pair.current.width_px, self._pair.current.height_px)
@@ -306,11 +344,16 @@ class Recorder:
         if self._tape.running and disk_left_bytes is not None and disk_left_bytes < least:
             self._end_trace()
             self._tape.recording = Recording.OFF
-            self._say(f"recording stopped: less than {least / 1e6:.0f} MB left on the disk")
+            kept = self.tally.frames / self._config.fps
+            self._say(
+                f"recording stopped: less than {least / 1e6:.0f} MB left on the disk; "
+                f"all {kept:.0f} s are kept",
+                _IMPORTANT_NS,
+            )
 
-    def _say(self, message: str) -> None:
+    def _say(self, message: str, for_ns: int = _MESSAGE_NS) -> None:
         self._message = message
-        self._message_until_ns = self._clock.monotonic_ns() + _MESSAGE_NS
+        self._message_until_ns = self._clock.monotonic_ns() + for_ns
 
     def _show(self, frame: Frame) -> None:
         disk_left_bytes = self._telemetry.disk_left_bytes()
@@ -323,6 +366,9 @@ class Recorder:
             fps=self._rate.fps,
             target_fps=self._config.fps,
             late=self.tally.late,
+            dropped=self.tally.lost_ns // self._pace.period_ns,
+            redacting=self._tape.redacting,
+            hold_s=self._config.hold_s,
             unacknowledged=self._telemetry.unacknowledged(),
             disk_left_bytes=disk_left_bytes,
             frame_source=self._pair.frame_source,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from typing import Union
+from collections import deque
 
 from data_collection.clock import Clock
 from data_collection.storage.codec import encode_clip
-from data_collection.storage.sink import ClipSink, SinkError
+from data_collection.storage.sink import ClipSink, Cut, SinkError
 from data_collection.storage.store import EncodedClip, TraceOpening, TraceStore
 from data_collection.streaming.spool import Spool
 from data_collection.trace import Clip, TraceHeader
-
-_LOOK_AGAIN_S = 0.2
 
 
 class SpoolSink:
@@ -37,6 +34,14 @@ class SpoolSink:
             SpoolFull: too little room is left.
         """
         self._spool.add_clip(header.trace_id, clip.seq, encode_clip(clip))
+
+    def withdraw(self, header: TraceHeader, first_seq: int, last_seq: int) -> Cut:
+        """Delete clips here, and have those destroyed that were handed to the pusher.
+
+        Raises:
+            OSError: the spool could not keep the withdrawal.
+        """
+        return self._spool.withdraw(header.trace_id, first_seq, last_seq)
 
     def close(self) -> None:
         """Do nothing: every clip taken is in the spool."""
@@ -78,6 +83,16 @@ class StoreSink:
         if stored.row.body_sha != encoded.body_sha:
             raise SinkError("conflict", f"{header.trace_id}/{clip.seq} is stored otherwise")
 
+    def withdraw(self, header: TraceHeader, first_seq: int, last_seq: int) -> Cut:
+        """Withdraw clips and destroy their bytes, here and now.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        self._store.withdraw(header.trace_id, first_seq, last_seq)
+        self._store.purge(header.trace_id)
+        return Cut(unsent=last_seq - first_seq + 1)
+
     def close(self) -> None:
         """Do nothing: every clip taken is committed."""
 
@@ -85,23 +100,40 @@ class StoreSink:
 class BackgroundSink:
     """Hands clips to another sink from a thread, so that the caller's loop goes on.
 
-    The queue is bounded: when it is full ``put`` waits, and ``stalls`` counts how often.
+    What waits here is in memory only, so the queue is tiny: when it is full ``put`` waits,
+    and ``stalls`` counts how often. After a failure the next ``open`` begins anew.
 
     Args:
         sink: where the clips go.
-        depth: how many clips may wait in memory.
+        depth: how many clips may wait in memory, besides the one that is being written.
     """
 
-    def __init__(self, sink: ClipSink, depth: int = 8) -> None:
+    def __init__(self, sink: ClipSink, depth: int = 1) -> None:
         self.stalls = 0
         self._sink = sink
-        self._queue: queue.Queue[Union[tuple[TraceHeader, Clip], None]] = queue.Queue(depth)
+        self._depth = depth
+        self._queue: deque[tuple[TraceHeader, Clip]] = deque()
+        self._changed = threading.Condition()
+        self._writing = False
+        self._ending = False
         self._failure: Exception | None = None
+        self._unkept = 0
         self._thread: threading.Thread | None = None
 
+    @property
+    def in_memory(self) -> int:
+        """How many clips would be lost if the process were killed now."""
+        with self._changed:
+            return len(self._queue) + self._writing
+
     def open(self, header: TraceHeader) -> None:
-        """Announce a trace, at once."""
-        self._raise_failure()
+        """Announce a trace, at once.
+
+        Raises:
+            SinkError: the trace could not be opened.
+        """
+        with self._changed:
+            self._failure, self._unkept = None, 0
         self._sink.open(header)
 
     def put(self, header: TraceHeader, clip: Clip) -> None:
@@ -111,12 +143,31 @@ class BackgroundSink:
             SinkError: a clip taken earlier could not be kept, nor is this one.
         """
         if self._thread is None:
+            self._ending = False
             self._thread = threading.Thread(target=self._work, name="clip-sink", daemon=True)
             self._thread.start()
-        if self._queue.full():
-            self.stalls += 1
-        self._enqueue((header, clip))
+        with self._changed:
+            if len(self._queue) >= self._depth:
+                self.stalls += 1
+            self._changed.wait_for(lambda: len(self._queue) < self._depth or self._failure)
+            if self._failure is None:
+                self._queue.append((header, clip))
+                self._changed.notify_all()
+            else:
+                self._unkept += 1
         self._raise_failure()
+
+    def withdraw(self, header: TraceHeader, first_seq: int, last_seq: int) -> Cut:
+        """Withdraw clips from the sink behind, once it has those that wait here.
+
+        A sink that has failed is asked all the same: what it kept must go.
+
+        Raises:
+            SinkError: the sink could not make it durable.
+        """
+        with self._changed:
+            self._changed.wait_for(self._idle)
+        return self._sink.withdraw(header, first_seq, last_seq)
 
     def close(self) -> None:
         """Wait for the clips taken, then close the sink behind.
@@ -124,33 +175,47 @@ class BackgroundSink:
         Raises:
             SinkError: some of them could not be kept; it says how many.
         """
+        with self._changed:
+            self._changed.wait_for(self._idle)
+            self._ending = True
+            self._changed.notify_all()
         if self._thread is not None:
-            self._enqueue(None)
             self._thread.join()
             self._thread = None
         self._sink.close()
         self._raise_failure()
 
-    def _enqueue(self, item: Union[tuple[TraceHeader, Clip], None]) -> None:
-        while self._failure is None:
-            try:
-                self._queue.put(item, timeout=_LOOK_AGAIN_S)
-                return
-            except queue.Full:
-                continue
+    def _idle(self) -> bool:
+        return not self._writing and not self._queue
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._ending)
+                if not self._queue:
+                    return
+                item = self._queue.popleft()
+                self._writing = True
+                self._changed.notify_all()
+            failure: Exception | None = None
             try:
                 self._sink.put(*item)
             except Exception as error:  # whatever it is, the recorder must stop and show it
-                self._failure = error
-                return
+                failure = error
+            with self._changed:
+                self._writing = False
+                if failure is not None:
+                    self._failure = failure
+                    # What follows a lost clip is lost with it: a trace has no holes.
+                    self._unkept += 1 + len(self._queue)
+                    self._queue.clear()
+                self._changed.notify_all()
 
     def _raise_failure(self) -> None:
-        if self._failure is None:
+        with self._changed:
+            failure, unkept = self._failure, self._unkept
+        if failure is None:
             return
-        unkept = 1 + sum(item is not None for item in self._queue.queue)
-        code = getattr(self._failure, "code", "sink_failed")
-        hint = getattr(self._failure, "hint", str(self._failure))
-        raise SinkError(code, f"{hint} ({unkept} clips not kept)") from self._failure
+        code = getattr(failure, "code", "sink_failed")
+        hint = getattr(failure, "hint", str(failure))
+        raise SinkError(code, f"{hint} ({unkept} clips not kept)", unkept) from failure

@@ -23,35 +23,75 @@ def new_trace_id(wall_s: float, rng: Random) -> str:
 
 @dataclass(slots=True)
 class Tally:
-    """What was recorded so far, over all traces; ``traces`` names those that were kept."""
+    """What was recorded and kept so far, over all traces, whose ids are in ``traces``."""
 
     frames: int = 0
     clips: int = 0
     late: int = 0
     lost_ns: int = 0
     traces: list[str] = field(default_factory=list)
+    withdrawn_clips: int = 0
+
+    def keep(self, clip: KeptClip) -> None:
+        """Count a clip that the sink has taken."""
+        self.frames += clip.frames
+        self.clips += 1
+        if clip.header.trace_id not in self.traces:
+            self.traces.append(clip.header.trace_id)
+
+    def uncount(self, clip: KeptClip) -> None:
+        """Take back that a clip was kept; a trace without clips is not one any more."""
+        self.frames -= clip.frames
+        self.clips -= 1
+        if clip.seq == 0:
+            self.traces.remove(clip.header.trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptClip:
+    """A clip that a sink has: which one, and how many frames it holds."""
+
+    header: TraceHeader
+    seq: int
+    frames: int
 
 
 class Sitting:
     """One trace from its first frame to its last.
 
-    Whole clips wait in a short queue, ``hold_clips`` long, before the sink gets them: what
-    waits there can still be discarded. A trace that never gave a clip leaves nothing.
+    Only the open clip, at most a second, is in memory: the sink gets each clip when it is
+    closed. A trace that never gave a clip leaves nothing.
+
+    Args:
+        header: what the trace says of itself.
+        sink: where its clips go.
+        tally: counts what was kept.
+        kept: the clips are noted here as well, newest last.
     """
 
-    def __init__(self, header: TraceHeader, sink: ClipSink, hold_clips: int, tally: Tally) -> None:
+    def __init__(
+        self, header: TraceHeader, sink: ClipSink, tally: Tally, kept: deque[KeptClip]
+    ) -> None:
         self.header = header
-        self.frames = 0
         self._sink = sink
-        self._hold_clips = hold_clips
         self._tally = tally
+        self._kept = kept
+        self._frames_before = 0
         self._events_seen = 0
         self._clips_cut = 0
-        self._opened = False
-        self._held: deque[Clip] = deque()
         self._frames: list[Frame] = []
         self._times: list[int] = []
         self._groups: list[tuple[Event, ...]] = []
+
+    @property
+    def frames(self) -> int:
+        """How many frames the trace has."""
+        return self._frames_before + len(self._frames)
+
+    @property
+    def open_frames(self) -> int:
+        """How many frames the open clip has."""
+        return len(self._frames)
 
     @property
     def clip_full(self) -> bool:
@@ -67,10 +107,9 @@ class Sitting:
         self._frames.append(frame)
         self._times.append(due_ns)
         self._groups.append(group)
-        self.frames += 1
 
     def cut(self, state: dict[str, Any]) -> None:
-        """Close the open clip and hand on the clips that have waited long enough.
+        """Close the open clip, if it has a frame, and hand it to the sink.
 
         Args:
             state: the desktop's readable state after the clip's last frame.
@@ -78,49 +117,28 @@ class Sitting:
         Raises:
             OSError: the sink could not keep a clip.
         """
-        self._close_clip(state)
-        self._hand_on(self._hold_clips)
-
-    def end(self, state: dict[str, Any]) -> None:
-        """Close the open clip and hand on all that waits.
-
-        Raises:
-            OSError: the sink could not keep a clip.
-        """
-        self._close_clip(state)
-        self._hand_on(0)
-
-    def discard(self) -> int:
-        """Throw away what the sink has not got yet; return how many frames that were."""
-        dropped = len(self._frames) + sum(len(clip.frames) for clip in self._held)
-        self._held.clear()
-        self._frames, self._times, self._groups = [], [], []
-        self.frames -= dropped
-        return dropped
-
-    def _close_clip(self, state: dict[str, Any]) -> None:
         if not self._frames:
             return
         clip = Clip(
             trace_id=self.header.trace_id,
             seq=self._clips_cut,
-            first_frame=self.frames - len(self._frames),
+            first_frame=self._frames_before,
             frames=np.stack(self._frames),
             t_mono_ns=tuple(self._times),
             events=tuple(self._groups),
             state=state,
         )
-        self._clips_cut += 1
-        self._held.append(clip)
+        if self._clips_cut == 0:
+            self._sink.open(self.header)
+        self._sink.put(self.header, clip)
         self._frames, self._times, self._groups = [], [], []
+        self._frames_before += len(clip.frames)
+        self._clips_cut += 1
+        self._kept.append(KeptClip(self.header, clip.seq, len(clip.frames)))
+        self._tally.keep(self._kept[-1])
 
-    def _hand_on(self, keep: int) -> None:
-        while len(self._held) > keep:
-            if not self._opened:
-                self._sink.open(self.header)
-                self._opened = True
-                self._tally.traces.append(self.header.trace_id)
-            self._sink.put(self.header, self._held[0])
-            clip = self._held.popleft()
-            self._tally.clips += 1
-            self._tally.frames += len(clip.frames)
+    def drop_open(self) -> int:
+        """Throw the open clip away; return how many frames it had."""
+        dropped = len(self._frames)
+        self._frames, self._times, self._groups = [], [], []
+        return dropped

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -11,11 +13,33 @@ from data_collection.clock import Clock
 from data_collection.desktops.desktop import Desktop
 from data_collection.events import Event, Marker, PointerMoved
 from data_collection.recording.lineage import Lineage
-from data_collection.recording.sitting import Sitting, Tally, new_trace_id
-from data_collection.storage.sink import ClipSink
+from data_collection.recording.redaction import Redaction
+from data_collection.recording.sitting import KeptClip, Sitting, Tally, new_trace_id
+from data_collection.storage.sink import ClipSink, Cut
 from data_collection.trace import FPS, Consent, Frame, TraceHeader
 from data_collection.window.hud import Recording
 from data_collection.window.viewport import Point
+
+_REMEMBERED_CLIPS = 3600
+"""How far back clips can be taken back one after the other: an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """How much of the recording was taken back, and where its clips had been."""
+
+    seconds: float
+    cut: Cut
+
+
+def in_words(taken: TakenBack) -> str:
+    """Say what was cut, where it had been, and what cannot be undone."""
+    if not taken.seconds:
+        return "nothing to cut: nothing was recorded"
+    text = f"cut the last {taken.seconds:.1f} s"
+    if not taken.cut.sent:
+        return text + ", none of it sent"
+    return text + f", {taken.cut.sent} s of it sent: withdrawn; what was learned stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +48,8 @@ class RecorderConfig:
 
     ``seed`` is the first reset's; each further reset takes the next. ``source`` and
     ``policy`` say who acts. With ``Consent.SYNTHETIC`` (a scripted user) nobody is asked.
-    ``hold_clips`` whole clips wait before they are handed on: what a person can discard.
+    ``hold_s`` is how long clips are held back from being sent, where they are sent at all:
+    what a person can discard.
     ``start_on`` is the desktop to begin with, ``real`` or ``simulator``.
     Recording stops, visibly, when less than ``min_disk_left_bytes`` are left.
     """
@@ -37,7 +62,7 @@ class RecorderConfig:
     start_on: str = "real"
     fps: int = FPS
     pump_hz: int = 200
-    hold_clips: int = 1
+    hold_s: float = 1.0
     min_disk_left_bytes: int = 500_000_000
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -50,6 +75,10 @@ class Tape:
     before; then ``consent`` where a person gave it, and the pointer's place where it is known.
     A trace that goes on says which one it ``follows``, as long as every step of the real
     desktop since its reset was recorded.
+
+    While redacting, frames are blanked before they are stored, in clips of their own. The
+    desktop's state would tell what was typed, so from then on, as after a cut, it stays out
+    of the clips until the desktop is started afresh.
     """
 
     def __init__(
@@ -70,6 +99,9 @@ class Tape:
         self._config = config
         self._say = say
         self._sitting: Sitting | None = None
+        self._kept: deque[KeptClip] = deque(maxlen=_REMEMBERED_CLIPS)
+        self._redaction = Redaction()
+        self._state_withheld = False
         self._opening: tuple[str, ...] = ()
         self._label = ""
         self._lineage = Lineage()
@@ -112,7 +144,8 @@ class Tape:
             follows=follows.trace_id,
             follows_frames=follows.frames,
         )
-        self._sitting = Sitting(header, self._sink, self._config.hold_clips, self.tally)
+        self._sitting = Sitting(header, self._sink, self.tally, self._kept)
+        self._redaction.begin_trace()
         self._opening = ("reset" if fresh else "resume",)
         if self._config.consent is Consent.GIVEN:
             # Each trace carries it, since ingest sees one trace at a time.
@@ -131,6 +164,10 @@ class Tape:
         if self._sitting is None:
             self.gap()
             return False
+        if self._redaction.on:
+            opens_clip = not self._sitting.open_frames
+            frame, group = self._redaction.blank(frame, group, opens_clip, due_ns)
+        self._redaction.follow(group)
         self._sitting.add(frame, group, due_ns)
         self.frames += 1
         return self._sitting.clip_full
@@ -153,26 +190,92 @@ class Tape:
         self._opening = ()
         if self._sitting is not None:
             self._lineage.end(self._sitting.frames)
-            self._hand_on(self._sitting.end, state)
+            if self._redaction.on:
+                self.gap()
+            self._hand_on(self._sitting.cut, state)
             self._sitting = None
 
-    def discard(self) -> int:
-        """Throw away what was not handed on yet; return how many frames that were."""
-        dropped = self._sitting.discard() if self._sitting is not None else 0
-        self.frames -= dropped
-        if dropped:
-            self.gap()
-        return dropped
+    @property
+    def redacting(self) -> bool:
+        """Whether frames are blanked."""
+        return self._redaction.on
+
+    def begin_redaction(self, state: dict[str, Any]) -> None:
+        """Blank every frame from the next one on; ``state`` is the desktop's before it."""
+        self.cut(state)
+        self._redaction.begin()
+        self._state_withheld = True
+
+    def mark_end_of_redaction(self) -> None:
+        """Say in the next frame's events that it is the last one blanked."""
+        self._redaction.mark_end()
+
+    def end_redaction(self) -> None:
+        """Blank no more; the trace ends, for what follows does not follow from its events."""
+        self.end({})
+        self._redaction.end()
+
+    def desktop_is_afresh(self) -> None:
+        """Note that the desktop's state has forgotten all that was done."""
+        self._state_withheld = self.redacting
+
+    def take_back(self, seconds: float) -> TakenBack:
+        """Destroy the newest seconds of what was recorded, in whole clips; the trace ends.
+
+        Blanked frames of an open clip go without being counted. A further call takes what
+        lies before.
+
+        Raises:
+            OSError: the sink could not make it durable; a further call tries it again.
+        """
+        wanted = round(seconds * self._config.fps)
+        taken = 0
+        if self._sitting is not None:
+            dropped = self._sitting.drop_open()
+            self.frames -= dropped
+            taken = 0 if self.redacting else dropped
+        self._redaction.end()
+        self.gap()
+        self._sitting, self._opening = None, ()
+        self._state_withheld = True
+        doomed: list[KeptClip] = []
+        while self._kept and taken < wanted:
+            doomed.insert(0, self._kept.pop())
+            taken += doomed[0].frames
+        try:
+            cut = self._withdraw(doomed)
+        except OSError:
+            self._kept.extend(doomed)
+            raise
+        for clip in doomed:
+            self._uncount(clip)
+            self.tally.withdrawn_clips += 1
+        return TakenBack(taken / self._config.fps, cut)
+
+    def _withdraw(self, clips: list[KeptClip]) -> Cut:
+        cut = Cut()
+        for _, group in groupby(clips, key=lambda clip: clip.header.trace_id):
+            run = list(group)
+            cut += self._sink.withdraw(run[0].header, run[0].seq, run[-1].seq)
+        return cut
+
+    def _uncount(self, clip: KeptClip) -> None:
+        self.tally.uncount(clip)
+        self.frames -= clip.frames
 
     def gap(self) -> None:
         """Say that the desktop takes a step, or an event, that no trace holds."""
         self._lineage.gap()
 
     def _hand_on(self, verb: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:
-        """Give clips to the sink; its refusal stops recording, visibly."""
+        """Give a clip to the sink; its refusal stops recording, visibly."""
         try:
-            verb(state)
+            verb({} if self._state_withheld else state)
         except OSError as error:
             self._sitting = None
             self.recording = Recording.OFF
-            self._say(f"recording stopped, its last seconds are lost: {error}")
+            # A sink that works in the background had taken some clips already.
+            for _ in range(getattr(error, "unkept", 1) - 1):
+                self._uncount(self._kept.pop())
+            kept = self.tally.frames / self._config.fps
+            self._say(f"recording stopped: {error}; {kept:.0f} s before it are kept")

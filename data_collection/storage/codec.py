@@ -172,6 +172,11 @@ def content_sha(clip: Clip) -> str:
     return digest.hexdigest()
 
 
+def clip_weight(clip: Clip) -> int:
+    """Return the sampling weight of a clip of a real desktop; 0 where it is redacted."""
+    return 0 if clip.redacted else sampling_weight(clip.frames)
+
+
 def sampling_weight(frames: npt.NDArray[np.uint8]) -> int:
     """Return 1 for still frames up to 8 for those that change a lot, exactly.
 

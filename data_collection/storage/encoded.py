@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data_collection.storage import trace_file
-from data_collection.storage.codec import body_sha, content_sha, sampling_weight
+from data_collection.storage.codec import body_sha, clip_weight, content_sha
 from data_collection.trace import Clip, ClipRow, TraceHeader
 
 
@@ -39,7 +39,7 @@ class EncodedClip:
             body=body,
             body_sha=body_sha(body),
             content_sha=content_sha(clip),
-            weight=sampling_weight(clip.frames),
+            weight=clip_weight(clip),
         )
 
 

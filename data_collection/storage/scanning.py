@@ -11,10 +11,10 @@ from data_collection.storage.codec import (
     ClipCorrupt,
     ClipLimits,
     body_sha,
+    clip_weight,
     content_sha,
     decode_clip,
     decode_meta,
-    sampling_weight,
 )
 from data_collection.storage.tombstone import TOMBSTONE_RECORD, Tombstone
 from data_collection.trace import ClipRow, TraceHeader
@@ -97,7 +97,7 @@ def _row(path: Path, header: TraceHeader, record: trace_file.BodyRecord) -> Clip
     noted = record.commit
     if noted is None:
         clip = decode_clip(record.body, limits)
-        weight = sampling_weight(clip.frames) if header.frame_source == "real" else 0
+        weight = clip_weight(clip) if header.frame_source == "real" else 0
         # Nobody noted when it was acknowledged; the file was last written then.
         noted = trace_file.CommitRecord(0, path.stat().st_mtime, weight, content_sha(clip))
     meta = decode_meta(record.body, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from data_collection.trace import Clip, TraceHeader
@@ -13,18 +14,37 @@ class SinkError(OSError):
     Args:
         code: short stable name of the cause, such as ``disk_full``.
         hint: what a person can do about it.
+        unkept: how many clips could not be kept, those taken earlier included.
     """
 
-    def __init__(self, code: str, hint: str) -> None:
+    def __init__(self, code: str, hint: str, unkept: int = 1) -> None:
         super().__init__(f"{code}: {hint}")
         self.code = code
         self.hint = hint
+        self.unkept = unkept
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What became of clips that were withdrawn, in numbers of clips.
+
+    ``unsent`` ones were on this machine alone and are gone. ``sent`` ones may be with a
+    server, which is told to destroy them, as soon as it can be reached.
+    """
+
+    unsent: int = 0
+    sent: int = 0
+
+    def __add__(self, other: Cut) -> Cut:
+        """Return the numbers of both together."""
+        return Cut(self.unsent + other.unsent, self.sent + other.sent)
 
 
 class ClipSink(Protocol):
     """Takes the traces of a recorder, clip by clip, in order.
 
-    A sink never drops a clip silently: it keeps it, waits, or raises.
+    A sink never drops a clip silently: it keeps it, waits, or raises. It holds no clip in
+    memory longer than writing it takes; whatever delays clips delays them on the disk.
     """
 
     def open(self, header: TraceHeader) -> None:
@@ -40,6 +60,16 @@ class ClipSink(Protocol):
 
         Raises:
             SinkError: this clip, or one taken earlier, could not be kept.
+        """
+        ...
+
+    def withdraw(self, header: TraceHeader, first_seq: int, last_seq: int) -> Cut:
+        """Destroy clips ``first_seq`` to ``last_seq`` of a trace, wherever they are by now.
+
+        It is durable when this returns, though a server may still have to be told.
+
+        Raises:
+            SinkError: it could not be made durable, or an earlier clip could not be kept.
         """
         ...
 

@@ -10,7 +10,7 @@ from enum import Enum
 import httpx
 
 from data_collection.clock import Clock
-from data_collection.streaming.spool import Spool, SpooledClip
+from data_collection.streaming.spool import Spool, SpooledClip, Withdrawal
 
 _LOOK_AGAIN_S = 0.2
 
@@ -31,8 +31,9 @@ class Backoff:
 class PushStatus:
     """What has become of the clips so far.
 
-    ``sent`` counts attempts; ``away_since_ns`` is the monotonic time of the first of
-    the failures in a row, 0 while the server answers.
+    ``sent`` counts attempts; ``withdrawn`` clips that came too late for their trace;
+    ``withdrawals`` requests to destroy clips that were answered; ``away_since_ns`` is the
+    monotonic time of the first of the failures in a row, 0 while the server answers.
     """
 
     sent: int = 0
@@ -40,6 +41,7 @@ class PushStatus:
     quarantined: int = 0
     set_aside: int = 0
     withdrawn: int = 0
+    withdrawals: int = 0
     failures: int = 0
     away_since_ns: int = 0
     last_error: str = ""
@@ -58,6 +60,9 @@ class _Answer(Enum):
 
 class Pusher:
     """A thread that sends what the spool holds, oldest first, for as long as it takes.
+
+    Withdrawals go before clips. One that fails lets a clip pass, so that a server that
+    takes no withdrawals still takes clips.
 
     Args:
         spool: where the clips wait.
@@ -101,27 +106,53 @@ class Pusher:
         return len(self._spool.pending())
 
     def _work(self) -> None:
+        clips_first = False
         while not self._stopping.is_set():
-            clip = self._spool.wait(_LOOK_AGAIN_S)
-            if clip is None:
-                if self._draining.is_set():
+            item = self._spool.wait(_LOOK_AGAIN_S, clips_first)
+            clips_first = False
+            if item is None:
+                if self._draining.is_set() and not self._spool.busy:
                     return
                 continue
             try:
-                self._attempt(clip)
+                if isinstance(item, Withdrawal):
+                    clips_first = not self._attempt_withdrawal(item)
+                else:
+                    self._attempt(item)
             except Exception as failure:  # the thread must outlive whatever one attempt meets
-                self._fail(clip, f"{type(failure).__name__}: {failure}")
+                clips_first = isinstance(item, Withdrawal)
+                self._fail(item.trace_id, f"{type(failure).__name__}: {failure}")
+
+    def _attempt_withdrawal(self, item: Withdrawal) -> bool:
+        """Ask the server to destroy clips; False if it did not say that it has."""
+        response = self._client.delete(
+            f"/traces/{item.trace_id}/clips", params={"first": item.first, "last": item.last}
+        )
+        # A trace that it never heard of has nothing to destroy.
+        unknown = response.status_code == 404 and _field(response, "outcome") == "unknown_trace"
+        if not (response.is_success or unknown):
+            self._fail(item.trace_id, _error(response))
+            return False
+        self._spool.settle(item)
+        self._note("withdrawals", "")
+        return True
 
     def _attempt(self, clip: SpooledClip) -> None:
-        answer, error = self._send(clip)
+        body = self._spool.body(clip)
+        if body is None:
+            self._spool.acknowledge(clip)
+            return
+        answer, error = self._send(clip, body)
         if answer is _Answer.RETRY:
-            self._fail(clip, error)
+            self._fail(clip.trace_id, error)
             return
         if answer is _Answer.REFUSED:
             self._spool.set_aside(clip, "refused", error)
         else:
             self._spool.acknowledge(clip)
-        counter = answer.value
+        self._note(answer.value, error)
+
+    def _note(self, counter: str, error: str) -> None:
         self._status = replace(
             self._status,
             failures=0,
@@ -130,9 +161,9 @@ class Pusher:
             **{counter: getattr(self._status, counter) + 1},
         )
 
-    def _fail(self, clip: SpooledClip, error: str) -> None:
+    def _fail(self, trace_id: str, error: str) -> None:
         # The server may be another one by the next attempt: the trace is announced again.
-        self._opened.discard(clip.trace_id)
+        self._opened.discard(trace_id)
         self._status = replace(
             self._status,
             failures=self._status.failures + 1,
@@ -141,7 +172,7 @@ class Pusher:
         )
         self._stopping.wait(self._backoff.wait_s(self._status.failures))
 
-    def _send(self, clip: SpooledClip) -> tuple[_Answer, str]:
+    def _send(self, clip: SpooledClip, body: bytes) -> tuple[_Answer, str]:
         if clip.trace_id not in self._opened:
             header = self._spool.header(clip.trace_id).to_json()
             opened = self._client.put(f"/traces/{clip.trace_id}", json=header)
@@ -149,7 +180,6 @@ class Pusher:
             if answer is not _Answer.KEPT:
                 return answer, _error(opened)
             self._opened.add(clip.trace_id)
-        body = clip.path.read_bytes()
         self._status = replace(self._status, sent=self._status.sent + 1)
         response = self._client.put(
             f"/traces/{clip.trace_id}/clips/{clip.seq}",

@@ -11,6 +11,12 @@ class HostAction(str, Enum):
     RECORD = "record"
     PAUSE = "pause"
     DISCARD = "discard"
+    REDACT = "redact"
+    """The redacting key went down: redaction begins."""
+    REVEAL = "reveal"
+    """It was held and went up: redaction ends."""
+    CUT = "cut"
+    """It was tapped: redaction ends, and the last seconds are taken back."""
     SWITCH = "switch"
     RESET = "reset"
     FULL_SCREEN = "full screen"
@@ -23,6 +29,7 @@ class HostAction(str, Enum):
 KEYS: dict[str, HostAction] = {
     "f9": HostAction.RECORD,
     "f10": HostAction.PAUSE,
+    "f8": HostAction.REDACT,
     "f7": HostAction.DISCARD,
     "f6": HostAction.SWITCH,
     "f5": HostAction.RESET,
@@ -31,10 +38,14 @@ KEYS: dict[str, HostAction] = {
 }
 """Function key (with the host key held) to command, in the order of the HUD's buttons."""
 
+CUT_S = 30.0
+"""How much a tap of the redacting key takes back, in seconds of recording."""
+
 EXPLANATIONS: dict[HostAction, str] = {
     HostAction.RECORD: "start or stop recording",
     HostAction.PAUSE: "pause or resume: nothing is recorded meanwhile",
-    HostAction.DISCARD: "throw away the newest second (asks first)",
+    HostAction.REDACT: "hold: record grey; tap: cut the last 30 s",
+    HostAction.DISCARD: "throw away the newest seconds (asks first)",
     HostAction.SWITCH: "switch between the real desktop and the simulator",
     HostAction.RESET: "start the desktop afresh",
     HostAction.FULL_SCREEN: "full screen",

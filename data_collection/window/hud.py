@@ -8,7 +8,7 @@ from enum import Enum
 import pygame
 
 from data_collection.trace import FPS
-from data_collection.window.hotkeys import EXPLANATIONS, KEYS, HostAction
+from data_collection.window.hotkeys import CUT_S, EXPLANATIONS, KEYS, HostAction
 from data_collection.window.viewport import Point
 
 INK = (226, 230, 236)
@@ -44,13 +44,20 @@ class Page(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class HudState:
-    """What the HUD shows; sizes in bytes, times in seconds."""
+    """What the HUD shows; sizes in bytes, times in seconds.
+
+    ``late`` frames came after they were due, ``dropped`` ones not at all. ``hold_s`` is how
+    long clips stay on this machine before they are sent.
+    """
 
     recording: Recording = Recording.OFF
     recorded_s: float = 0.0
     fps: float = 0.0
     target_fps: int = FPS
     late: int = 0
+    dropped: int = 0
+    redacting: bool = False
+    hold_s: float = 0.0
     unacknowledged: int = 0
     disk_left_bytes: int | None = None
     frame_source: str = "real"
@@ -59,8 +66,8 @@ class HudState:
     message: str = ""
 
 
-def consent_lines(destination: str) -> list[str]:
-    """Return what the consent page says is recorded, and where it goes."""
+def consent_lines(destination: str, host_key: str) -> list[str]:
+    """Return what the consent page says: what is recorded, where it goes, what undoes it."""
     return [
         "While the red dot is on, this window records",
         "  - the picture of the desktop shown in it, 15 times a second",
@@ -69,6 +76,11 @@ def consent_lines(destination: str) -> list[str]:
         "",
         f"The recording goes to {destination}",
         "and may be used to train a model.",
+        "",
+        f"{host_key} + F8 held: recorded grey, without input",
+        f"{host_key} + F8 tapped: the last {CUT_S:.0f} s are cut",
+        "What is cut is deleted, also where it was sent.",
+        "What a model has learned from it by then remains.",
         "",
         "Type no passwords or private text here.",
     ]
@@ -119,12 +131,14 @@ class Hud:
         bottom = pygame.Rect(strip.x, strip.bottom - row_px - 1, strip.width, row_px)
         self._draw_buttons(surface, bottom, size_px, margin_px, state)
 
-    def draw_page(self, surface: pygame.Surface, area: pygame.Rect, page: Page) -> None:
+    def draw_page(
+        self, surface: pygame.Surface, area: pygame.Rect, page: Page, state: HudState
+    ) -> None:
         """Draw a page over the desktop's area, or nothing for ``Page.NONE``."""
         self._answers = []
         if page is Page.NONE:
             return
-        title, lines, accept, decline = self._page(page)
+        title, lines, accept, decline = self._page(page, state)
         size_px = max(14, min(26, area.height // 24))
         panel = self._panel(area, size_px, title, lines)
         shade = pygame.Surface(area.size)
@@ -143,13 +157,18 @@ class Hud:
             y_px += round(size_px * 1.35)
         self._draw_answers(surface, panel, size_px, accept, decline)
 
-    def _page(self, page: Page) -> tuple[str, list[str], str, str]:
+    def _page(self, page: Page, state: HudState) -> tuple[str, list[str], str, str]:
         if page is Page.CONSENT:
-            lines = consent_lines(self._destination)
+            lines = consent_lines(self._destination, self._host_key.title())
             return "May this window record you?", lines, "Accept (Enter)", "Not now (Esc)"
         if page is Page.DISCARD:
-            lines = ["It is removed from the recording", "and never sent.", ""]
-            return "Throw away the newest second?", lines, "Discard (Enter)", "Keep (Esc)"
+            lines = [
+                "What is here is deleted; what was sent",
+                "is withdrawn and deleted there.",
+                "",
+            ]
+            title = f"Throw away the newest {max(1, round(state.hold_s))} s?"
+            return title, lines, "Discard (Enter)", "Keep (Esc)"
         return "Keys of this window", help_lines(self._host_key), "", "Close (Esc)"
 
     def _panel(self, area: pygame.Rect, size_px: int, title: str, lines: list[str]) -> pygame.Rect:
@@ -191,21 +210,27 @@ class Hud:
         state: HudState,
     ) -> None:
         colour = {Recording.ON: RED, Recording.PAUSED: AMBER, Recording.OFF: EDGE}[state.recording]
+        if state.redacting:
+            colour = BLUE
         radius_px = round(size_px * 0.4)
         pygame.draw.circle(surface, colour, (strip.x + margin_px + radius_px, y_px), radius_px)
         minutes, seconds = divmod(int(state.recorded_s), 60)
-        word = {Recording.ON: "REC", Recording.PAUSED: "PAUSED", Recording.OFF: "not recording"}
+        words = {Recording.ON: "REC", Recording.PAUSED: "PAUSED", Recording.OFF: "not recording"}
+        word = "REDACTING" if state.redacting else words[state.recording]
         slow = state.fps < 0.9 * state.target_fps
         facts: list[tuple[str, tuple[int, int, int]]] = [
-            (word[state.recording], INK if state.recording is Recording.ON else DIM),
+            (word, INK if state.recording is Recording.ON else DIM),
             (f"{minutes:02d}:{seconds:02d}", INK),
             (f"{state.fps:.1f}/{state.target_fps} fps", AMBER if slow else DIM),
             (f"{state.late} late", AMBER if state.late else DIM),
+            (f"{state.dropped} dropped", AMBER if state.dropped else DIM),
             (f"{state.unacknowledged} unsent", AMBER if state.unacknowledged > 10 else DIM),
         ]
         if state.disk_left_bytes is not None:
             gigabytes = state.disk_left_bytes / 1e9
             facts.append((f"{gigabytes:.1f} GB left", AMBER if gigabytes < 2 else DIM))
+        if state.hold_s:
+            facts.append((f"hold {state.hold_s:.0f} s", DIM))
         x_px = strip.x + 2 * margin_px + 2 * radius_px
         for text, ink in facts:
             picture = self._text(text, size_px, ink)
@@ -246,6 +271,7 @@ class Hud:
         names = {
             HostAction.RECORD: "Record" if state.recording is Recording.OFF else "Stop",
             HostAction.PAUSE: "Resume" if state.recording is Recording.PAUSED else "Pause",
+            HostAction.REDACT: "Redact",
             HostAction.DISCARD: "Discard",
             HostAction.SWITCH: "To real" if state.frame_source == "simulator" else "To sim",
             HostAction.RESET: "Reset",

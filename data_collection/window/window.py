@@ -23,6 +23,7 @@ from data_collection.trace import Frame
 from data_collection.window.held import Held
 from data_collection.window.hotkeys import KEYS, HostAction
 from data_collection.window.hud import Hud, HudState, Page
+from data_collection.window.redact_press import RedactPress
 from data_collection.window.viewport import Point, Size, Viewport
 
 _BUTTONS = {1: Button.LEFT, 2: Button.MIDDLE, 3: Button.RIGHT}
@@ -33,6 +34,14 @@ _ANSWER_KEYS = {pygame.K_RETURN: True, pygame.K_KP_ENTER: True, pygame.K_ESCAPE:
 
 class NoDisplay(RuntimeError):
     """There is no display to open a window on; the message says what to do."""
+
+
+class UnknownHostKey(ValueError):
+    """No key has that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unknown host key {name!r}")
+        self.hint = "Try 'right ctrl', 'right alt', 'menu' or 'f12'."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ class Window:
         """Last known place of the pointer, in desktop pixels."""
         self._hud = Hud(config.host_key, config.destination)
         self._held = Held()
+        self._redact = RedactPress()
         self._host_down = False
         self._over_desktop = True
         self._host_code = 0
@@ -87,7 +97,7 @@ class Window:
 
         Raises:
             NoDisplay: there is no display.
-            ValueError: the host key's name is not known.
+            UnknownHostKey: no key has the host key's name.
         """
         asked = os.environ.get("SDL_VIDEODRIVER", "")
         try:
@@ -109,8 +119,8 @@ class Window:
         try:
             self._host_code = pygame.key.key_code(self.config.host_key)
         except ValueError:
-            name = self.config.host_key
-            raise ValueError(f"unknown host key {name!r}; try 'right ctrl' or 'f12'") from None
+            self.close()
+            raise UnknownHostKey(self.config.host_key) from None
         pygame.mouse.set_visible(True)
         self.fit(*desktop)
 
@@ -135,8 +145,12 @@ class Window:
         """
         events: list[Event] = []
         actions: list[HostAction] = []
-        for event in pygame.event.get():
-            given = self._commands(event)
+        batch = pygame.event.get()
+        if any(event.type == pygame.WINDOWFOCUSLOST for event in batch):
+            # SDL lets go of every key before it says so: those releases are not a hand's.
+            self._redact.focus_lost()
+        for event in batch:
+            given = self._commands(event, now_ns)
             if given is None:
                 events += self._convert(event, now_ns)
             elif given:
@@ -170,7 +184,7 @@ class Window:
         screen.fill((0, 0, 0))
         screen.blit(pygame.transform.scale(picture, area.size), area)
         self._hud.draw(screen, pygame.Rect(view.hud), hud)
-        self._hud.draw_page(screen, area, self.page)
+        self._hud.draw_page(screen, area, self.page, hud)
         pygame.display.flip()
 
     @property
@@ -188,16 +202,20 @@ class Window:
         """Save what the window shows as an image file."""
         pygame.image.save(self.surface, path)
 
-    def _commands(self, event: pygame.Event) -> list[HostAction] | None:
+    def _commands(self, event: pygame.Event, now_ns: int) -> list[HostAction] | None:
         """Return the commands an event gives, or None where it is the desktop's."""
         if event.type == pygame.QUIT:
             return [HostAction.QUIT]
+        if event.type == pygame.MOUSEBUTTONUP:
+            return self._redact.release("mouse", now_ns) or None
+        if event.type == pygame.KEYUP and _command_of(event) is HostAction.REDACT:
+            return self._redact.release("key", now_ns) or None
         if event.type == pygame.KEYDOWN:
             if event.key == self._host_code:
                 self._host_down = True
                 return []
             if self._host_down:
-                return self._allowed(KEYS.get(pygame.key.name(event.key)))
+                return self._allowed(_command_of(event), "key", now_ns)
             if self.page is not Page.NONE:
                 return self._answer(_ANSWER_KEYS.get(event.key))
         if event.type == pygame.MOUSEBUTTONDOWN and not self._held.dragging:
@@ -205,14 +223,16 @@ class Window:
                 return self._answer(self._hud.answer_at(event.pos))
             button = self._hud.button_at(event.pos)
             if button is not None:
-                return self._allowed(button)
+                return self._allowed(button, "mouse", now_ns)
         return None
 
-    def _allowed(self, action: HostAction | None) -> list[HostAction]:
+    def _allowed(self, action: HostAction | None, by: str, now_ns: int) -> list[HostAction]:
         """Let a command through, unless a question has to be answered first."""
         asking = self.page in (Page.CONSENT, Page.DISCARD)
         if action is None or (asking and action is not HostAction.FULL_SCREEN):
             return []
+        if action is HostAction.REDACT:
+            return self._redact.press(by, now_ns)
         return [action]
 
     def _answer(self, accepted: bool | None) -> list[HostAction]:
@@ -325,6 +345,11 @@ def _keysym(event: pygame.Event) -> str:
     """Return a key's symbol; a posted event brings its own, which need not be an SDL name."""
     posted: str | None = getattr(event, "keysym", None)
     return pygame.key.name(event.key) if posted is None else posted
+
+
+def _command_of(event: pygame.Event) -> HostAction | None:
+    """Return the command of a key, whether or not the host key is down."""
+    return KEYS.get(pygame.key.name(event.key))
 
 
 def _fitting_scale(desktop: Size) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from experiments.commands.loop_options import loop_options
+from experiments.commands.window_options import hold_option, host_key_option
 from experiments.config import config_options, load_config
 from experiments.console import emit, json_option, note
 from experiments.durations import Duration
@@ -29,6 +30,8 @@ from experiments.live import LoopOptions, run_loop
     show_default=True,
     help="Run folder; one that exists is continued.",
 )
+@hold_option
+@host_key_option
 @loop_options
 @config_options
 @json_option
@@ -38,6 +41,8 @@ def live(
     headless_for: float | None,
     seed: int | None,
     run: Path,
+    hold_s: float,
+    host_key: str,
     wandb_mode: str,
     port: int,
     config: Path | None,
@@ -61,6 +66,8 @@ def live(
         headless_seconds=headless_for,
         wandb=wandb_mode,
         port=port,
+        hold_s=hold_s,
+        host_key=host_key,
     )
     ended = run_loop(options, load_config(config, overrides, seed), note)
     emit("live", ended.values, as_json=as_json, text=_in_words(ended.values))

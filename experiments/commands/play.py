@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from experiments.commands.record import record_values
+from experiments.commands.window_options import host_key_option
 from experiments.console import emit, json_option
 from experiments.durations import Duration
 from experiments.ending import Ending
@@ -24,8 +25,16 @@ from experiments.recording import Sitter, desktops_of, record_to_store
 )
 @click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the desktop it starts from.")
+@host_key_option
 @json_option
-def play(checkpoint: Path, out: Path, seconds: float | None, seed: int, as_json: bool) -> None:
+def play(
+    checkpoint: Path,
+    out: Path,
+    seconds: float | None,
+    seed: int,
+    host_key: str,
+    as_json: bool,
+) -> None:
     """Use the simulator of CHECKPOINT in the window.
 
     The scripted desktop is shown until the simulator is up, and gives it its first frames.
@@ -36,6 +45,6 @@ def play(checkpoint: Path, out: Path, seconds: float | None, seed: int, as_json:
     sitter = Sitter(seed=seed)
     config = sitter.config("person", start_on=start_on, record=False)
     with Ending(seconds) as ending:
-        recorded = record_to_store(out, desktops, sitter, config, ending)
+        recorded = record_to_store(out, desktops, sitter, config, host_key, ending)
     emit("play", record_values(recorded), as_json=as_json)
     ending.exit_status()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from experiments.commands.window_options import hold_option, host_key_option
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.doctor import has_display
 from experiments.durations import Duration
@@ -44,6 +45,8 @@ from neuralos.data.mixture import LIVE_SOURCE
 @click.option("--user", default="", help="A scripted user in place of you: task or explorer.")
 @click.option("--for", "seconds", type=Duration(), help="End after so long: 90, 120s or 3m.")
 @click.option("--seed", default=0, show_default=True, help="Seed of desktop and scripted user.")
+@hold_option
+@host_key_option
 @json_option
 def record(
     desktop: str,
@@ -54,12 +57,15 @@ def record(
     user: str,
     seconds: float | None,
     seed: int,
+    hold_s: float,
+    host_key: str,
     as_json: bool,
 ) -> None:
     """Use a desktop in a window and record what you do, without a trainer on this machine.
 
     With --server the clips go to a run that trains elsewhere; with --out (the default is
-    ./traces) they stay here. Right Ctrl + F1 in the window shows the keys.
+    ./traces) they stay here. Right Ctrl + F1 in the window shows the keys: among them F8,
+    which redacts while it is held and, tapped, cuts the last 30 seconds.
     """
     if not has_display() and not user:
         raise Failure(
@@ -70,19 +76,25 @@ def record(
         )
     desktops, start_on = desktops_of(desktop)
     sitter = Sitter(user, seed)
-    config = sitter.config(LIVE_SOURCE if server else "person", start_on=start_on, record=True)
+    source = LIVE_SOURCE if server else "person"
+    config = sitter.config(source, start_on=start_on, record=True, hold_s=hold_s)
     with Ending(seconds) as ending:
         if server is None:
             where = out or Path("traces")
-            recorded = record_to_store(where, desktops, sitter, config, ending)
+            recorded = record_to_store(where, desktops, sitter, config, host_key, ending)
         else:
             if token_file is None:
                 raise Failure(Status.USAGE, "no_token", "--server also needs --token-file.")
             where = spool
             token = read_token(token_file, Role.COLLECTOR)
-            recorded = record_to_server(spool, server, token, desktops, sitter, config, ending)
-            if recorded.waiting:
-                note(f"{recorded.waiting} clips wait in {spool}; the same command sends them")
+            recorded = record_to_server(
+                spool, server, token, desktops, sitter, config, host_key, ending
+            )
+            if recorded.waiting or recorded.unanswered_withdrawals:
+                note(
+                    f"{recorded.waiting} clips and {recorded.unanswered_withdrawals} withdrawals "
+                    f"wait in {spool}; the same command sends them"
+                )
     values = record_values(recorded)
     text = f"{values['clips']} clips of {values['trace'] or 'no trace'} in {server or where}"
     emit("record", values, as_json=as_json, text=text)
@@ -99,6 +111,7 @@ def record_values(recorded: Recorded) -> dict[str, Any]:
         "clips": tally.clips,
         "fps": round(recorded.fps, 2),
         "late": tally.late,
+        "withdrawn": tally.withdrawn_clips,
         "acknowledged": recorded.push.acknowledged,
         "quarantined": recorded.push.quarantined,
         "waiting": recorded.waiting,

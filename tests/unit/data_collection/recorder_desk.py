@@ -55,7 +55,7 @@ class Desk:
         **config: Any,
     ) -> Recorder:
         """Run so many ticks; ``script[n]`` is called before tick n (from 0)."""
-        fields = {"consent": Consent.SYNTHETIC, "hold_clips": 0, "seed": 5, **config}
+        fields = {"consent": Consent.SYNTHETIC, "hold_s": 0.0, "seed": 5, **config}
         desktops = Desktops(self.real, lambda: self.simulator)
         self.recorder = Recorder(
             self.window,
@@ -82,13 +82,20 @@ class Desk:
         return lambda: self.press_now(_KEY_OF[action])
 
     def press_now(self, name: str) -> None:
-        for key in ("right ctrl", name):
-            code = pygame.key.key_code(key)
-            event = pygame.Event(pygame.KEYDOWN, key=code, scancode=code % 512, mod=0, unicode="")
-            pygame.event.post(event)
-        for key in (name, "right ctrl"):
-            code = pygame.key.key_code(key)
-            event = pygame.Event(pygame.KEYUP, key=code, scancode=code % 512, mod=0, unicode="")
+        self.keys(pygame.KEYDOWN, "right ctrl", name)
+        self.keys(pygame.KEYUP, name, "right ctrl")
+
+    def hold(self) -> None:
+        self.keys(pygame.KEYDOWN, "right ctrl", "f8")
+        self.keys(pygame.KEYUP, "right ctrl")
+
+    def release(self) -> None:
+        self.keys(pygame.KEYUP, "f8")
+
+    def keys(self, kind: int, *names: str) -> None:
+        for name in names:
+            code = pygame.key.key_code(name)
+            event = pygame.Event(kind, key=code, scancode=code % 512, mod=0, unicode="")
             pygame.event.post(event)
 
     def answer(self, name: str) -> Callable[[], None]:

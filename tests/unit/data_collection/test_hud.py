@@ -49,6 +49,7 @@ def test_the_dot_is_red_only_while_recording(window: Window) -> None:
     [
         HudState(fps=9.0),
         HudState(fps=15.0, late=1),
+        HudState(fps=15.0, dropped=1),
         HudState(fps=15.0, unacknowledged=40),
         HudState(fps=15.0, disk_left_bytes=900_000_000),
         HudState(fps=15.0, message="no checkpoint yet"),
@@ -68,9 +69,21 @@ def test_source_label_and_training_change_the_strip(window: Window) -> None:
 
 
 def test_consent_says_what_is_recorded_and_where_it_goes() -> None:
-    text = "\n".join(consent_lines("http://somewhere:8000"))
+    text = "\n".join(consent_lines("http://somewhere:8000", "Menu"))
     for word in ("picture", "keys", "typed text", "pointer", "http://somewhere:8000"):
         assert word in text
+    assert "Menu + F8" in text
+    assert "deleted, also where it was sent" in text
+    assert "learned from it by then remains" in text
+
+
+@pytest.mark.parametrize(
+    "state",
+    [HudState(fps=15.0, redacting=True), HudState(fps=15.0, hold_s=30.0)],
+    ids=["redacting", "hold"],
+)
+def test_the_strip_tells_of_redaction_and_of_what_is_held(window: Window, state: HudState) -> None:
+    assert (strip(window, HudState(fps=15.0)) != strip(window, state)).any()
 
 
 def test_help_names_every_key_and_the_host_key() -> None:

@@ -194,20 +194,20 @@ def test_a_reset_takes_the_next_seed_and_begins_a_trace(desk: Desk) -> None:
 
 def test_discard_asks_and_takes_what_was_not_handed_on(desk: Desk) -> None:
     script = {39: desk.press(HostAction.DISCARD), 42: desk.answer("return")}
-    recorder = desk.run(50, script, hold_clips=1)
+    recorder = desk.run(50, script, hold_s=1.0)
     first, second = desk.sink.headers
     # 40 frames: clip 0 was handed on; clip 1 and the ten frames after it are gone.
     assert fills(desk.sink.clips_of(first)) == list(range(1, 16))
     assert desk.sink.clips_of(second)[0].first_frame == 0
     assert len(fills(desk.sink.clips_of(second))) == 7
     assert recorder.tally.frames == 22
-    assert "discarded the last 1.7 s" in {hud.message for hud in desk.shown}
+    assert "cut the last 1.7 s, none of it sent" in {hud.message for hud in desk.shown}
     assert desk.shown[-1].recorded_s == pytest.approx(22 / 15)
 
 
 def test_a_discard_that_is_declined_keeps_everything(desk: Desk) -> None:
     script = {39: desk.press(HostAction.DISCARD), 42: desk.answer("escape")}
-    desk.run(50, script, hold_clips=1)
+    desk.run(50, script, hold_s=1.0)
     assert len(fills(desk.sink.clips_of(desk.sink.headers[0]))) == 40
 
 

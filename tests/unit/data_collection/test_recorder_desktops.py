@@ -170,7 +170,7 @@ def test_a_trace_follows_none_when_something_between_was_not_recorded(desk: Desk
 
 def test_a_discard_leaves_no_trace_to_follow(desk: Desk) -> None:
     script = {40: desk.press(HostAction.DISCARD), 42: desk.answer("return")}
-    desk.run(60, script, hold_clips=1)
+    desk.run(60, script, hold_s=1)
     assert [header.follows for header in desk.sink.headers] == ["", ""]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_collection.action import Action
 from data_collection.events import Event
+from data_collection.storage.sink import Cut
 from data_collection.trace import Clip, Frame, TraceHeader
 
 WIDTH_PX, HEIGHT_PX = 64, 48
@@ -94,6 +95,7 @@ class FakeSink:
         self.headers: list[TraceHeader] = []
         self.clips: list[Clip] = []
         self.refusal: OSError | None = None
+        self.withdrawn: list[tuple[str, int]] = []
 
     def open(self, header: TraceHeader) -> None:
         self.headers.append(header)
@@ -103,6 +105,15 @@ class FakeSink:
             raise self.refusal
         assert header == self.headers[-1], "a clip of a trace that was not announced"
         self.clips.append(clip)
+
+    def withdraw(self, header: TraceHeader, first_seq: int, last_seq: int) -> Cut:
+        if self.refusal is not None:
+            raise self.refusal
+        gone = [clip for clip in self.clips_of(header) if first_seq <= clip.seq <= last_seq]
+        assert len(gone) == last_seq - first_seq + 1, "a clip that the sink never had"
+        self.clips = [clip for clip in self.clips if all(clip is not one for one in gone)]
+        self.withdrawn += [(header.trace_id, clip.seq) for clip in gone]
+        return Cut(unsent=len(gone) - len(gone) // 2, sent=len(gone) // 2)
 
     def close(self) -> None:
         pass
