@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("experiments.commands.train:train", "A training run with its control server."),
     "record": ("experiments.commands.record:record", "The window alone: record a desktop."),
     "collect": ("experiments.commands.collect:collect", "Scripted users at desktops, as traces."),
+    "traces": ("experiments.commands.traces:traces", "Look at traces, check, move, withdraw."),
     "serve": ("experiments.commands.serve:serve", "The server of a run that does not train."),
     "play": ("experiments.commands.play:play", "The simulator in the window."),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),

@@ -14,6 +14,7 @@ from data_collection.recording.trace_facts import read_trace
 from data_collection.storage.codec import ClipCorrupt
 from data_collection.storage.store import TraceStore
 from data_collection.trace import FPS, ClipState
+from neuralos.data.mixture import BASE_SOURCE
 
 WITHDRAWN = "withdrawn"
 NOT_MADE = "not made"
@@ -33,7 +34,7 @@ class CollectPlan:
     profile: str = "lean"
     width_px: int = 512
     height_px: int = 384
-    source: str = "scripted"
+    source: str = BASE_SOURCE
 
     @property
     def real_time(self) -> bool:

@@ -82,6 +82,9 @@ STATUS_OF: dict[str, Status] = {
     "ProgramsMissing": Status.ENVIRONMENT,
     "PortTaken": Status.ENVIRONMENT,
     "ServerUnreachable": Status.UNREACHABLE,
+    "ServerAway": Status.UNREACHABLE,
+    "SenderNotAllowed": Status.REFUSED,
+    "NotReplayable": Status.REFUSED,
     "TimedOut": Status.TIMED_OUT,
 }
 """The exit status of each named exception of the packages below, by the class's name."""

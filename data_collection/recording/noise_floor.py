@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -40,28 +40,36 @@ class NoiseFloor:
         }
 
 
-def noise_floor(seconds: Iterable[Sequence[Clip]]) -> NoiseFloor:
-    """Measure the floor.
+class FloorMeter:
+    """Takes the replays of one clip after another; keeps two numbers a frame and pair."""
 
-    Args:
-        seconds: for each clip of the trace, its replays (at least two).
+    def __init__(self) -> None:
+        self._replays = 0
+        self._frames = 0
+        self._mse: list[float] = []
+        self._changed: list[float] = []
 
-    Raises:
-        ValueError: there is nothing to compare, or replays of a clip differ in shape.
-    """
-    mse: list[float] = []
-    changed: list[float] = []
-    replays = frames = 0
-    for clips in seconds:
-        replays = len(clips)
-        frames += len(clips[0].frames)
-        for one, other in combinations(clips, 2):
-            pair_mse, pair_changed = _differences(one.frames, other.frames)
-            mse += pair_mse
-            changed += pair_changed
-    if not mse:
-        raise ValueError("a floor needs at least two replays of at least one clip")
-    return NoiseFloor(replays, frames, _spread(mse), _spread(changed))
+    def add(self, replays: Sequence[Clip]) -> None:
+        """Compare the replays of a clip with each other.
+
+        Raises:
+            ValueError: there are fewer than two, or they differ in shape.
+        """
+        if len(replays) < 2:
+            raise ValueError("a floor needs at least two replays")
+        self._replays = max(self._replays, len(replays))
+        self._frames += len(replays[0].frames)
+        for one, other in combinations(replays, 2):
+            mse, changed = _differences(one.frames, other.frames)
+            self._mse += mse
+            self._changed += changed
+
+    @property
+    def floor(self) -> NoiseFloor | None:
+        """The floor over everything compared so far; None before anything was."""
+        if not self._mse:
+            return None
+        return NoiseFloor(self._replays, self._frames, _spread(self._mse), _spread(self._changed))
 
 
 def _differences(

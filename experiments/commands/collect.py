@@ -32,10 +32,12 @@ from experiments.collecting import (
     standings,
     trace_values,
 )
+from experiments.commands.traces.options import wide_console
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.contact_sheet import write_sheet
 from experiments.durations import Duration
 from experiments.ending import Ending
+from neuralos.data.mixture import BASE_SOURCE
 
 _PROBLEMS_SHOWN = 5
 
@@ -66,8 +68,8 @@ _PROBLEMS_SHOWN = 5
     show_default=True, help="Folder of the trace store that they go to.",
 )  # fmt: skip
 @click.option(
-    "--source", default="scripted", show_default=True,
-    help="What the clips are called in a mixture; a run knows base and live.",
+    "--source", default=BASE_SOURCE, show_default=True,
+    help="What the clips count as in a run's mixture: base or live.",
 )  # fmt: skip
 @click.option(
     "--sheet", type=click.Path(path_type=Path, dir_okay=False),
@@ -195,7 +197,7 @@ def _print_table(values: dict[str, Any]) -> None:
         reached = "yes" if trace["reached"] else "no"
         numbers = (str(trace["frames"]), f"{trace['fps']:.2f}", str(trace["late"]))
         table.add_row(trace["id"], *numbers, reached, goal)
-    Console().print(table)
+    wide_console().print(table)
     for problem in values["problems"][:_PROBLEMS_SHOWN]:
         note("{trace}/{clip}: {code}, {hint}".format(**problem))
 

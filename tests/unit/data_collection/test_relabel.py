@@ -13,7 +13,7 @@ from data_collection.desktops.desktop import Desktop
 from data_collection.desktops.scripted import ScriptedConfig, ScriptedDesktop
 from data_collection.events import Event, Marker
 from data_collection.recording.chain import NotReplayable, Stretch, chain_of
-from data_collection.recording.noise_floor import noise_floor
+from data_collection.recording.noise_floor import FloorMeter, NoiseFloor
 from data_collection.recording.relabel import AsDrawn, TrueCadence, relabel, relabelled_header
 from data_collection.storage.store import TraceStore
 from data_collection.trace import Clip, Frame
@@ -41,6 +41,15 @@ def replayed(store: TraceStore, trace_id: str, desktop: Desktop | None = None) -
             desktop or ScriptedDesktop(), chain(store, trace_id), store.root, "again", AsDrawn()
         )
     )
+
+
+def floor_of(replays: list[list[Clip]]) -> NoiseFloor:
+    meter = FloorMeter()
+    assert meter.floor is None
+    for clips in zip(*replays, strict=True):
+        meter.add(clips)
+    assert meter.floor is not None
+    return meter.floor
 
 
 def test_a_real_trace_relabelled_on_the_same_desktop_is_the_same(
@@ -152,7 +161,7 @@ def test_a_slow_desktop_is_counted_late_and_the_schedule_stays() -> None:
 
 def test_the_floor_of_the_scripted_desktop_is_exactly_zero(store: TraceStore, sat: Sitting) -> None:
     replays = [replayed(store, sat.simulated.trace_id) for _ in range(3)]
-    floor = noise_floor(zip(*replays, strict=True)).to_json()
+    floor = floor_of(replays).to_json()
     assert floor["pairs"] == 3
     assert floor["frames"] == len(sat.truth)
     for measure in ("mse", "changed_px"):
@@ -184,11 +193,11 @@ def test_the_floor_measures_what_differs(store: TraceStore, sat: Sitting) -> Non
     ]
     put(store, tiny, clips)
     replays = [replayed(store, "tiny", Flickering()) for _ in range(2)]
-    floor = noise_floor(zip(*replays, strict=True))
+    floor = floor_of(replays)
     assert floor.changed_px == (0.25, 0.25, 0.25)
     assert floor.mse == (25.0, 25.0, 25.0)
 
 
-def test_a_floor_of_one_replay_is_refused(store: TraceStore, sat: Sitting) -> None:
+def test_a_floor_of_one_replay_is_refused(sat: Sitting) -> None:
     with pytest.raises(ValueError, match="two replays"):
-        noise_floor([[clip] for clip in sat.real_clips])
+        FloorMeter().add(sat.real_clips[:1])
