@@ -39,6 +39,18 @@ class Served:
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"})
 
 
+class SleepingClock(SystemClock):
+    """Time passes only while somebody sleeps."""
+
+    now_ns = 0
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def sleep(self, duration_s: float) -> None:
+        self.now_ns += round(duration_s * 1e9)
+
+
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Served]:
     run = make_run(tmp_path / "run")
@@ -134,10 +146,12 @@ def test_a_server_that_is_away_is_waited_for_and_then_given_up() -> None:
 
     transport = Away()
     client = httpx.Client(base_url="http://server", transport=transport)
-    sender = TraceSender(client, SystemClock(), Backoff(0.001, 0.002), patience_s=0.02)
+    clock = SleepingClock()
+    sender = TraceSender(client, clock, Backoff(first_s=1, longest_s=4), patience_s=12)
     with pytest.raises(ServerAway, match="nobody listens"):
         sender.open(drawn("odd", 7, clips=1)[0])
-    assert transport.asked > 2
+    # At 0, 1, 3, 7, 11 and 15 seconds.
+    assert (transport.asked, clock.now_ns) == (6, 15 * 10**9)
 
 
 def test_a_session_at_the_simulator_becomes_live_data_with_real_frames(
