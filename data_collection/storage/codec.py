@@ -24,6 +24,7 @@ import zstandard
 
 from data_collection.action import Action, fold
 from data_collection.events import Event, event_from_json, event_to_json
+from data_collection.strict_json import parse_json
 from data_collection.trace import Clip, TraceHeader
 
 MAGIC = b"NCLP"
@@ -32,6 +33,7 @@ ZSTD_LEVEL = 3
 
 _HEAD = struct.Struct("<4sHHIIIII")
 _CRC = struct.Struct("<I")
+_META_KEYS = {"trace_id", "seq", "first_frame", "t_mono_ns", "events", "state"}
 
 
 class ClipCorrupt(Exception):
@@ -75,13 +77,15 @@ def encode_clip(clip: Clip) -> bytes:
         clip: frames (N, height, width, 3), N ≥ 1, with times, events and state.
 
     Raises:
-        ValueError: the frames are not N ≥ 1 RGB pictures of uint8.
+        ValueError: the frames are not N ≥ 1 RGB pictures of uint8, or the state holds a
+            number that JSON cannot say.
     """
     frames = clip.frames
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, not uint8 (N, H, W, 3)")
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True)
-    meta = compressor.compress(json.dumps(_meta(clip), separators=(",", ":")).encode())
+    text = json.dumps(_meta(clip), separators=(",", ":"), allow_nan=False)
+    meta = compressor.compress(text.encode())
     pixels = compressor.compress(_xor_previous(frames).data)
     count, height, width, _ = frames.shape
     head = _HEAD.pack(MAGIC, VERSION, 0, count, height, width, len(meta), len(pixels))
@@ -227,13 +231,13 @@ def _parts(body: bytes, limits: ClipLimits) -> _Parts:
     """Check a body's checksum, head and sizes; return its parts, still compressed."""
     if not _HEAD.size + _CRC.size <= len(body) <= limits.body_bytes:
         raise ClipCorrupt("length", f"{len(body)} bytes")
-    magic, version, _, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
+    magic, version, flags, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
     if magic != MAGIC:
         raise ClipCorrupt("magic", "these bytes are no clip")
     if zlib.crc32(memoryview(body)[: -_CRC.size]) != _CRC.unpack_from(body, len(body) - 4)[0]:
         raise ClipCorrupt("crc", "the bytes do not match their checksum")
-    if version != VERSION:
-        raise ClipCorrupt("version", f"format {version}, this reader knows {VERSION}")
+    if version != VERSION or flags:
+        raise ClipCorrupt("version", f"format {version}.{flags}, this reader knows {VERSION}.0")
     if _HEAD.size + meta_size + pixels_size + _CRC.size != len(body):
         raise ClipCorrupt("length", "the parts do not add up to the body")
     _check_size(count, height, width, limits)
@@ -281,7 +285,9 @@ def _decompress(data: bytes, size: int | None, limit: int) -> bytes:
 
 def _meta_of(parts: _Parts, limits: ClipLimits) -> ClipMeta:
     try:
-        meta = json.loads(_decompress(parts.meta, None, limits.meta_bytes))
+        meta = parse_json(_decompress(parts.meta, None, limits.meta_bytes))
+        if set(meta) != _META_KEYS:
+            raise ValueError("other keys than a clip's")
         trace_id, state = meta["trace_id"], meta["state"]
         if not isinstance(trace_id, str) or not isinstance(state, dict):
             raise TypeError("trace_id is no text or state no object")
@@ -299,7 +305,7 @@ def _meta_of(parts: _Parts, limits: ClipLimits) -> ClipMeta:
             events=events,
             state=state,
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ClipCorrupt("meta", f"{type(error).__name__}: {error}"[:200]) from None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 
 class BodyRefused(Exception):
@@ -101,11 +102,14 @@ def _announced(request: Request, limit_bytes: int) -> int:
 async def _read(request: Request, size_bytes: int, limit_bytes: int) -> bytes:
     parts: list[bytes] = []
     left_bytes = size_bytes
-    async for part in request.stream():
-        left_bytes -= len(part)
-        if left_bytes < 0:
-            raise _too_large(limit_bytes)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            left_bytes -= len(part)
+            if left_bytes < 0:
+                raise _too_large(limit_bytes)
+            parts.append(part)
+    except ClientDisconnect:
+        raise BodyRefused(400, "cut_short", "the sender left before the end") from None
     return b"".join(parts)
 
 

@@ -130,12 +130,13 @@ class IngestService:
             return Withdrawn(trace_id)
         if self.store.is_withdrawn(trace_id, seq):
             return Withdrawn(trace_id)
-        taken = index.clip(trace_id, seq)
-        if taken:
-            return _taken(taken, sha)
+        # First, so that the answer stays the same when another clip takes the place.
         refused = index.quarantined_as(trace_id, seq, sha)
         if refused:
             return Quarantined(refused.code, refused.hint)
+        taken = index.clip(trace_id, seq)
+        if taken:
+            return _taken(taken, sha)
         examined = self._examine(header, seq, body)
         if isinstance(examined, Fault):
             return self._quarantine(trace_id, seq, body, sha, examined)

@@ -143,6 +143,16 @@ def test_meta_of_the_wrong_type_is_refused(change: dict[str, object]) -> None:
     assert caught.value.code == "meta"
 
 
+@pytest.mark.parametrize("state", ['{"a":NaN}', '{"a":-Infinity}', '{"a":1,"a":2}', "[" * 9000])
+def test_meta_that_readers_may_understand_differently_is_refused(state: str) -> None:
+    meta = '{"trace_id":"a","seq":0,"first_frame":0,"t_mono_ns":[1],"events":[[]],"state":%s}'
+    pixels = squeeze(bytes(48))
+    assert decode_clip(forge(meta=squeeze((meta % "{}").encode()), pixels=pixels)).state == {}
+    with pytest.raises(ClipCorrupt) as caught:
+        decode_clip(forge(meta=squeeze((meta % state).encode()), pixels=pixels))
+    assert caught.value.code == "meta"
+
+
 def test_a_body_beyond_the_limits_of_its_trace_is_refused() -> None:
     body = encode_clip(sample_clip())
     with pytest.raises(ClipCorrupt, match="frames"):
