@@ -44,7 +44,6 @@ class FileManager(Content):
         """Start in a folder."""
         super().__init__(desk)
         self.app = app
-        self._start = folder
         self._folder = folder
         self._selected: Node | None = None
         self._scroll = 0
@@ -59,9 +58,10 @@ class FileManager(Content):
     @property
     def title(self) -> str:
         """The name of the folder."""
-        if self.folder in (self._start, self.desk.files.home) and self.app in ("Home", "Trash"):
-            return "Home" if self.folder is self.desk.files.home else self.app
-        return self.folder.name or "/"
+        folder, files = self.folder, self.desk.files
+        if folder is files.home or folder is files.trash:
+            return "Home" if folder is files.home else "Trash"
+        return folder.name or "/"
 
     @property
     def look(self) -> Hashable:
