@@ -10,7 +10,6 @@ from data_collection.exports.exporter import (
     ExportExists,
     ExportOptions,
     ExportReport,
-    ExtraMissing,
     LeftOut,
     NothingToExport,
     UnknownFormat,
@@ -18,6 +17,7 @@ from data_collection.exports.exporter import (
 from data_collection.exports.lerobot import LeRobotExporter
 from data_collection.exports.mp4 import Mp4Exporter
 from data_collection.exports.webdataset import WebDatasetExporter
+from data_collection.extras import ExtraMissing
 
 __all__ = [
     "FORMATS",

@@ -19,15 +19,6 @@ Progress = Callable[[int, int], None]
 Source = Literal["real", "simulator", "any"]
 
 
-class ExtraMissing(ImportError):
-    """A package that this needs is not installed; ``hint`` is the line that installs it."""
-
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed")
-        self.package = package
-        self.hint = f"pip install 'neuralos-interactive[{extra}]'"
-
-
 class UnknownFormat(ValueError):
     """No export or import goes by that name; the message names the nearest."""
 

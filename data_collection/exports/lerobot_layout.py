@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from data_collection.exports.action_vector import NAMES
-from data_collection.exports.exporter import ExtraMissing
+from data_collection.extras import ExtraMissing
 
 CODEBASE_VERSION = "v3.0"
 SCREEN = "observation.images.screen"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_collection.exports.exporter import ExtraMissing
+from data_collection.extras import ExtraMissing
 from data_collection.trace import Frame
 
 if TYPE_CHECKING:
