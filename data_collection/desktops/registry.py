@@ -19,7 +19,7 @@ class UnknownDesktop(ValueError):
 def make_desktop(
     name: str, width_px: int = 512, height_px: int = 384, profile: str = "lean"
 ) -> Desktop:
-    """Return a desktop of that name, started.
+    """Return a desktop of that name; its first ``reset`` starts what has to be started.
 
     Args:
         name: ``scripted`` or ``x11``.
@@ -33,5 +33,10 @@ def make_desktop(
     """
     if name == "scripted":
         return ScriptedDesktop(ScriptedConfig(width_px=width_px, height_px=height_px))
+    if name == "x11":
+        # Its packages are an extra, and it is named only where it is wanted.
+        from data_collection.desktops.x11 import X11Config, X11Desktop
+
+        return X11Desktop(X11Config(profile=profile, width_px=width_px, height_px=height_px))
     nearest = get_close_matches(name, DESKTOPS, n=1, cutoff=0.0)[0]
     raise UnknownDesktop(f"no desktop {name!r}; did you mean {nearest!r}?")

@@ -11,6 +11,7 @@ from data_collection.action import Action, fold
 from data_collection.events import Event, Marker
 from data_collection.exports.exporter import (
     ExportOptions,
+    ExportReport,
     LeftOut,
     NothingToExport,
     Progress,
@@ -78,6 +79,12 @@ class Selection:
     def frames(self) -> int:
         """How many frames all episodes have."""
         return sum(episode.frames for episode in self.episodes)
+
+    def report(self, files: tuple[str, ...], size_bytes: int) -> ExportReport:
+        """Return the report of an export of all of it, into these files."""
+        traces = tuple(dict.fromkeys(episode.header.trace_id for episode in self.episodes))
+        count = len(self.episodes)
+        return ExportReport(traces, files, count, self.frames, size_bytes, self.left_out)
 
 
 def select(traces: Sequence[TraceSummary], rows_of: RowsOf, options: ExportOptions) -> Selection:

@@ -84,10 +84,11 @@ class LeftOut:
 class ExportReport:
     """What an export wrote.
 
-    ``files`` are relative to the export's folder; ``episodes`` counts stretches of consecutive
-    clips (a trace with a gap has several).
+    ``files`` are relative to the export's folder; ``traces`` are those of which something is in
+    them, ``episodes`` the stretches of consecutive clips (a trace with a gap has several).
     """
 
+    traces: tuple[str, ...]
     files: tuple[str, ...]
     episodes: int
     frames: int

@@ -90,10 +90,7 @@ class LeRobotExporter:
                 writer.finish()
             finally:
                 writer.close()
-        files, size_bytes = files_in(out)
-        return ExportReport(
-            files, len(selection.episodes), selection.frames, size_bytes, selection.left_out
-        )
+        return selection.report(*files_in(out))
 
 
 @dataclass(slots=True)

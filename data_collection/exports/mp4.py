@@ -53,10 +53,7 @@ class Mp4Exporter:
         with new_folder(out) as folder:
             for episode in selection.episodes:
                 _write(root, episode, folder, options, counter)
-        files, size_bytes = files_in(out)
-        return ExportReport(
-            files, len(selection.episodes), selection.frames, size_bytes, selection.left_out
-        )
+        return selection.report(*files_in(out))
 
 
 def action_to_json(action: Action) -> dict[str, Any]:

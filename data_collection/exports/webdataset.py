@@ -78,7 +78,8 @@ class WebDatasetExporter:
         selection = select(traces, rows_of, options)
         counter = Counter(progress, selection.frames)
         left_out = list(selection.left_out)
-        frames = episodes = 0
+        frames = 0
+        episodes: list[str] = []
         with new_folder(out) as folder, _Shards(folder, options.shard_bytes) as shards:
             for episode in selection.episodes:
                 segments = episode.frames // options.segment_frames
@@ -86,7 +87,8 @@ class WebDatasetExporter:
                 if rest:
                     hint = f"{rest} frames after the last whole segment of {episode.name}"
                     left_out.append(LeftOut(episode.header.trace_id, None, "short_tail", hint))
-                episodes += bool(segments)
+                if segments:
+                    episodes.append(episode.header.trace_id)
                 for segment in _segments(root, episode, options.segment_frames, counter):
                     shards.add(*_sample(episode, segment))
                     frames += len(segment.frames)
@@ -96,7 +98,8 @@ class WebDatasetExporter:
             shards.close()
             write_json(folder / "dataset.json", _description(shards, options, frames))
         files, size_bytes = files_in(out)
-        return ExportReport(files, episodes, frames, size_bytes, tuple(left_out))
+        traces = tuple(dict.fromkeys(episodes))
+        return ExportReport(traces, files, len(episodes), frames, size_bytes, tuple(left_out))
 
 
 class _Shards:

@@ -138,8 +138,7 @@ def export(
     with open_view(find_store(path)) as view, progress_bar("frames") as bar:
         chosen = [known_summary(view, one) for one in trace_ids] or view.summaries()
         report = exporter.export(view.root, chosen, view.rows, out, options=options, progress=bar)
-    left = {one.trace for one in report.left_out if one.clip is None}
-    exported = [{"id": one.header.trace_id} for one in chosen if one.header.trace_id not in left]
+    exported = [{"id": one} for one in report.traces]
     text = (
         f"{report.episodes} episodes, {report.frames} frames, {report.bytes / 1e6:.1f} MB in {out}"
         + (f"; {len(report.left_out)} traces or clips left out" if report.left_out else "")
@@ -183,7 +182,7 @@ def import_traces(source: Path, layout: str, out: Path, as_json: bool) -> None:
     importer = importer_named(layout)
     store = TraceStore.open(out)
     try:
-        with progress_bar("lines") as bar:
+        with progress_bar("bytes") as bar:
             report = importer.load(source, store, progress=bar)
     finally:
         store.close()

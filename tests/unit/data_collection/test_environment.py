@@ -161,6 +161,23 @@ def test_a_desktop_that_runs_by_itself_is_stepped_at_its_pace() -> None:
     assert clock.now_mono_ns - start_ns == pytest.approx(2e9, rel=1e-6)
 
 
+@pytest.mark.needs("Xvfb", "openbox", "pcmanfm", "xterm", "dbus-daemon", "chromium")
+def test_a_task_on_a_real_desktop_is_rewarded() -> None:
+    env = gymnasium.make("Desktop-v0", desktop="x11", task="open_home")
+    frame, info = env.reset(seed=1)
+    assert (frame.shape, info["goal"]) == ((384, 512, 3), "open Home")
+    desktop = env.unwrapped.desktop  # type: ignore[attr-defined]
+    (rect,) = [icon["rect"] for icon in desktop.state()["icons"] if icon["name"] == "Home"]
+    presses = [0, 1, 0, 1, *[0] * 120]
+    for pressed in presses:
+        action = at_rest(env, *middle(rect), buttons=np.array([pressed, 0, 0], np.int8))
+        _, reward, terminated, _, _ = env.step(action)
+        if terminated:
+            break
+    assert (float(reward), terminated) == (1.0, True)
+    env.close()
+
+
 def test_without_gymnasium_the_line_that_installs_it_is_named() -> None:
     program = (
         "import sys; sys.modules['gymnasium'] = None\n"

@@ -41,6 +41,7 @@ def test_a_lossless_export_gives_back_frames_times_actions_and_events(tmp_path: 
         options=ExportOptions(lossless=True),
         progress=lambda done, total: told.append((done, total)),
     )
+    assert report.traces == ("whole",)
     assert report.files == ("whole.json", "whole.jsonl", "whole.mp4")
     assert (report.episodes, report.frames, report.left_out) == (1, 45, ())
     assert report.bytes == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())

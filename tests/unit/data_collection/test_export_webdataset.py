@@ -41,6 +41,7 @@ def test_the_package_streams_the_segments(tmp_path: Path) -> None:
     ]
     assert (report.episodes, report.frames) == (3, 72)
     assert [one.code for one in report.left_out] == ["gap", *["short_tail"] * 3]
+    assert report.traces == ("whole", "gappy")
     recorded = {"whole": clips["whole"], "gappy": clips["gappy"][:2], "tail": clips["gappy"][2:]}
     for sample in samples:
         described = sample["json"]
