@@ -98,8 +98,8 @@ class WebDatasetExporter:
             shards.close()
             write_json(folder / "dataset.json", _description(shards, options, frames))
         files, size_bytes = files_in(out)
-        traces = tuple(dict.fromkeys(episodes))
-        return ExportReport(traces, files, len(episodes), frames, size_bytes, tuple(left_out))
+        exported = tuple(dict.fromkeys(episodes))
+        return ExportReport(exported, files, len(episodes), frames, size_bytes, tuple(left_out))
 
 
 class _Shards:
