@@ -1,10 +1,10 @@
 """A clip as bytes and back: lossless, checksummed, decoded within bounds.
 
-Layout, little-endian::
+Layout, little-endian (``docs/data.md`` has every byte)::
 
-    head    magic, version, frames, height, width, bytes of meta, bytes of pixels
+    head    magic, version, pixel codec, frames, height, width, bytes of meta, of pixels
     meta    zstd of JSON: trace, seq, first frame, times, events, state
-    pixels  zstd of the first frame and, after it, each frame XOR the one before
+    pixels  as ``pixels.py`` says, by the codec in the head
     crc     CRC32 of everything before it
 """
 
@@ -14,8 +14,8 @@ import hashlib
 import json
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,30 +24,26 @@ import zstandard
 
 from data_collection.action import Action, fold
 from data_collection.events import Event, event_from_json, event_to_json
+from data_collection.storage.changes import Band, changed_bands
+from data_collection.storage.clip_corrupt import ClipCorrupt as ClipCorrupt
+from data_collection.storage.pixels import (
+    LEVEL,
+    PixelCodec,
+    decode_pixels,
+    decompress,
+    encode_pixels,
+)
 from data_collection.strict_json import parse_json
 from data_collection.trace import Clip, TraceHeader
 
 MAGIC = b"NCLP"
-VERSION = 1
-ZSTD_LEVEL = 3
+VERSION = 2
+_READABLE = (1, 2)
+"""Version 1 has no pixel codec: each frame is stored XOR the one before."""
 
 _HEAD = struct.Struct("<4sHHIIIII")
 _CRC = struct.Struct("<I")
 _META_KEYS = {"trace_id", "seq", "first_frame", "t_mono_ns", "events", "state"}
-
-
-class ClipCorrupt(Exception):
-    """Bytes that are no clip, or one outside the limits.
-
-    Args:
-        code: short stable name of what is wrong, such as ``crc``.
-        hint: the particulars, for a person.
-    """
-
-    def __init__(self, code: str, hint: str) -> None:
-        super().__init__(f"{code}: {hint}")
-        self.code = code
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +79,11 @@ def encode_clip(clip: Clip) -> bytes:
     frames = clip.frames
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, not uint8 (N, H, W, 3)")
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True)
     text = json.dumps(_meta(clip), separators=(",", ":"), allow_nan=False)
-    meta = compressor.compress(text.encode())
-    pixels = compressor.compress(_xor_previous(frames).data)
+    meta = zstandard.ZstdCompressor(level=LEVEL).compress(text.encode())
+    codec, pixels = encode_pixels(frames)
     count, height, width, _ = frames.shape
-    head = _HEAD.pack(MAGIC, VERSION, 0, count, height, width, len(meta), len(pixels))
+    head = _HEAD.pack(MAGIC, VERSION, codec, count, height, width, len(meta), len(pixels))
     crc = zlib.crc32(pixels, zlib.crc32(meta, zlib.crc32(head)))
     return b"".join((head, meta, pixels, _CRC.pack(crc)))
 
@@ -109,9 +104,8 @@ class ClipMeta:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    count: int
-    height: int
-    width: int
+    codec: int
+    shape: tuple[int, int, int, int]
     meta: bytes
     pixels: bytes
 
@@ -123,7 +117,7 @@ def decode_clip(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
         ClipCorrupt: the body is damaged, of another version, or outside the limits.
     """
     parts = _parts(body, limits)
-    frames = _frames(parts, limits)
+    frames = decode_pixels(parts.codec, parts.pixels, parts.shape)
     meta = _meta_of(parts, limits)
     return Clip(
         trace_id=meta.trace_id,
@@ -145,13 +139,16 @@ def decode_meta(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> ClipMeta:
     return _meta_of(_parts(body, limits), limits)
 
 
-def decode_frames(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> npt.NDArray[np.uint8]:
-    """Return a body's frames (N, height, width, 3) alone.
+def decode_frames(
+    body: bytes, first: int = 0, end: int | None = None, limits: ClipLimits = DEFAULT_LIMITS
+) -> npt.NDArray[np.uint8]:
+    """Return a body's frames ``first`` to ``end`` (excluded) alone: (N, height, width, 3).
 
     Raises:
         ClipCorrupt: as ``decode_clip``.
     """
-    return _frames(_parts(body, limits), limits)
+    parts = _parts(body, limits)
+    return decode_pixels(parts.codec, parts.pixels, parts.shape, first, end)
 
 
 def body_sha(body: bytes) -> str:
@@ -159,14 +156,23 @@ def body_sha(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def content_sha(clip: Clip) -> str:
+def content_sha(clip: Clip, bands: Sequence[Band] | None = None) -> str:
     """Return the SHA-256 over frames and folded actions: equal content, equal hash.
 
     Times, ids and the state play no part, so that the same second recorded twice is
     found. Actions are folded from rest.
+
+    Args:
+        clip: the clip.
+        bands: what ``changed_bands`` says of its frames, if it was asked already.
     """
-    digest = hashlib.sha256(repr(clip.frames.shape).encode())
-    digest.update(np.ascontiguousarray(clip.frames).data)
+    frames = clip.frames
+    # The first frame and what changes after it are the frames, in fewer bytes.
+    bands = changed_bands(frames) if bands is None else bands
+    digest = hashlib.sha256(repr((frames.shape, [tuple(band) for band in bands])).encode())
+    digest.update(np.ascontiguousarray(frames[0]).data)
+    for band in bands:
+        digest.update(band.of(frames).tobytes())
     action = Action()
     for group in clip.events:
         action = fold(group, action)
@@ -176,16 +182,17 @@ def content_sha(clip: Clip) -> str:
     return digest.hexdigest()
 
 
-def clip_weight(clip: Clip) -> int:
+def clip_weight(clip: Clip, bands: Sequence[Band] | None = None) -> int:
     """Return the sampling weight of a clip of a real desktop; 0 where it is redacted."""
-    return 0 if clip.redacted else sampling_weight(clip.frames)
+    return 0 if clip.redacted else sampling_weight(clip.frames, bands)
 
 
-def sampling_weight(frames: npt.NDArray[np.uint8]) -> int:
+def sampling_weight(frames: npt.NDArray[np.uint8], bands: Sequence[Band] | None = None) -> int:
     """Return 1 for still frames up to 8 for those that change a lot, exactly.
 
     Args:
         frames: (N, height, width, 3).
+        bands: what ``changed_bands`` says of them, if it was asked already.
 
     Returns:
         1 if no pixel changes between consecutive frames; else 2, plus one for each of
@@ -193,27 +200,12 @@ def sampling_weight(frames: npt.NDArray[np.uint8]) -> int:
     """
     compared_px: int = (len(frames) - 1) * frames.shape[1] * frames.shape[2]
     changed_px = 0
-    for before, after in pairwise(frames):
-        changed_px += _changed_px(before, after)
+    for band in changed_bands(frames) if bands is None else bands:
+        differs = band.of(frames) != band.before(frames)
+        changed_px += int(np.count_nonzero(differs[..., 0] | differs[..., 1] | differs[..., 2]))
     if changed_px == 0:
         return 1
     return 2 + sum(changed_px << power >= compared_px for power in range(5, 11))
-
-
-def _changed_px(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> int:
-    rows = np.flatnonzero((before != after).reshape(len(before), -1).any(axis=1))
-    if not len(rows):
-        return 0
-    span = slice(rows[0], rows[-1] + 1)
-    differs = before[span] != after[span]
-    return int(np.count_nonzero(differs[..., 0] | differs[..., 1] | differs[..., 2]))
-
-
-def _xor_previous(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    delta = np.empty(frames.shape, np.uint8)
-    delta[0] = frames[0]
-    np.bitwise_xor(frames[1:], frames[:-1], out=delta[1:])
-    return delta
 
 
 def _meta(clip: Clip) -> dict[str, Any]:
@@ -231,35 +223,23 @@ def _parts(body: bytes, limits: ClipLimits) -> _Parts:
     """Check a body's checksum, head and sizes; return its parts, still compressed."""
     if not _HEAD.size + _CRC.size <= len(body) <= limits.body_bytes:
         raise ClipCorrupt("length", f"{len(body)} bytes")
-    magic, version, flags, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
+    magic, version, codec, count, height, width, meta_size, pixels_size = _HEAD.unpack_from(body)
     if magic != MAGIC:
         raise ClipCorrupt("magic", "these bytes are no clip")
     if zlib.crc32(memoryview(body)[: -_CRC.size]) != _CRC.unpack_from(body, len(body) - 4)[0]:
         raise ClipCorrupt("crc", "the bytes do not match their checksum")
-    if version != VERSION or flags:
-        raise ClipCorrupt("version", f"format {version}.{flags}, this reader knows {VERSION}.0")
+    if version not in _READABLE or (version == 1 and codec):
+        raise ClipCorrupt("version", f"format {version}, this reader knows up to {VERSION}")
     if _HEAD.size + meta_size + pixels_size + _CRC.size != len(body):
         raise ClipCorrupt("length", "the parts do not add up to the body")
     _check_size(count, height, width, limits)
     pixels_at = _HEAD.size + meta_size
     return _Parts(
-        count,
-        height,
-        width,
+        PixelCodec.XOR if version == 1 else codec,
+        (count, height, width, 3),
         body[_HEAD.size : pixels_at],
         body[pixels_at : pixels_at + pixels_size],
     )
-
-
-def _frames(parts: _Parts, limits: ClipLimits) -> npt.NDArray[np.uint8]:
-    shape = (parts.count, parts.height, parts.width, 3)
-    raw = _decompress(
-        parts.pixels, parts.count * parts.height * parts.width * 3, limits.pixel_bytes
-    )
-    frames = np.frombuffer(raw, np.uint8).reshape(shape).copy()
-    for index in range(1, parts.count):
-        np.bitwise_xor(frames[index], frames[index - 1], out=frames[index])
-    return frames
 
 
 def _check_size(count: int, height: int, width: int, limits: ClipLimits) -> None:
@@ -271,21 +251,9 @@ def _check_size(count: int, height: int, width: int, limits: ClipLimits) -> None
         raise ClipCorrupt("frames", f"{count} frames of {width}x{height} are too many bytes")
 
 
-def _decompress(data: bytes, size: int | None, limit: int) -> bytes:
-    """Decompress one zstd frame whose declared size is ``size``, or anything to ``limit``."""
-    try:
-        # The declared size decides the allocation, so it is checked before.
-        declared = zstandard.get_frame_parameters(data).content_size
-        if declared > limit or (size is not None and declared != size):
-            raise ClipCorrupt("inflated_size", f"{declared} bytes declared")
-        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise ClipCorrupt("zstd", str(error)) from None
-
-
 def _meta_of(parts: _Parts, limits: ClipLimits) -> ClipMeta:
     try:
-        meta = parse_json(_decompress(parts.meta, None, limits.meta_bytes))
+        meta = parse_json(decompress(parts.meta, None, limits.meta_bytes))
         if set(meta) != _META_KEYS:
             raise ValueError("other keys than a clip's")
         trace_id, state = meta["trace_id"], meta["state"]
@@ -293,14 +261,14 @@ def _meta_of(parts: _Parts, limits: ClipLimits) -> ClipMeta:
             raise TypeError("trace_id is no text or state no object")
         times = tuple(_integer(t) for t in meta["t_mono_ns"])
         events = tuple(_events(group) for group in meta["events"])
-        if not parts.count == len(times) == len(events):
-            raise ValueError(f"{parts.count} frames, {len(times)} times, {len(events)} groups")
+        if not parts.shape[0] == len(times) == len(events):
+            raise ValueError(f"{parts.shape[0]} frames, {len(times)} times, {len(events)} groups")
         return ClipMeta(
             trace_id=trace_id,
             seq=_integer(meta["seq"]),
             first_frame=_integer(meta["first_frame"]),
-            width_px=parts.width,
-            height_px=parts.height,
+            width_px=parts.shape[2],
+            height_px=parts.shape[1],
             t_mono_ns=times,
             events=events,
             state=state,

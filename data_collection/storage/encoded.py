@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data_collection.storage import trace_file
+from data_collection.storage.changes import changed_bands
 from data_collection.storage.codec import body_sha, clip_weight, content_sha
 from data_collection.trace import Clip, ClipRow, TraceHeader
 
@@ -30,6 +31,7 @@ class EncodedClip:
     @classmethod
     def of(cls, clip: Clip, body: bytes) -> EncodedClip:
         """Compute hashes and weight of a clip and its body."""
+        bands = changed_bands(clip.frames)
         return cls(
             seq=clip.seq,
             first_frame=clip.first_frame,
@@ -38,8 +40,8 @@ class EncodedClip:
             last_ns=clip.t_mono_ns[-1],
             body=body,
             body_sha=body_sha(body),
-            content_sha=content_sha(clip),
-            weight=clip_weight(clip),
+            content_sha=content_sha(clip, bands),
+            weight=clip_weight(clip, bands),
         )
 
 

@@ -64,12 +64,12 @@ def read_frames(
         end = min(first_frame + count, row.first_frame + row.frames)
         if begin >= end:
             continue
-        frames = decode_frames(read_body(root, row))
+        frames = decode_frames(read_body(root, row), begin - row.first_frame, end - row.first_frame)
         if window is None:
             window = np.empty((count, *frames.shape[1:]), np.uint8)
-        window[begin - first_frame : end - first_frame] = frames[
-            begin - row.first_frame : end - row.first_frame
-        ]
+        if frames.shape != (end - begin, *window.shape[1:]):
+            raise ClipCorrupt("frames", f"{row.trace_id}/{row.seq} holds {frames.shape}")
+        window[begin - first_frame : end - first_frame] = frames
         filled += end - begin
     if window is None or filled != count:
         raise IndexError(f"the rows hold {filled} of {count} frames from {first_frame}")
