@@ -23,8 +23,9 @@ from data_collection.users.view import View
 CREATE_FOLDER_LABEL = "Create folder"
 _PATIENCE_TICKS = 90
 """How long a window may take before the icon is tried again: real apps need seconds."""
-_MENU_TICKS = 20
-_DIALOG_TICKS = 45
+_PATIENCE = {"menu": 20, "question": 45, "end": 20}
+"""How many ticks each thing may take to come before the menu is asked for again."""
+_EDIT_TICKS = 12
 
 
 @dataclass(slots=True)
@@ -67,8 +68,9 @@ class CreateFolder:
     """Make a folder through the desktop's menu and type its name."""
 
     name: str
-    asked_at: int | None = None
-    chosen_at: int | None = None
+    awaited: str = ""
+    """What the last gesture is to bring: ``menu``, ``question``, ``text`` or ``end``."""
+    since: int = 0
 
     @property
     def goal(self) -> str:
@@ -81,39 +83,43 @@ class CreateFolder:
 
     def next(self, view: View, hand: Hand, rng: np.random.Generator) -> Gesture:
         """Open the menu on bare wallpaper, choose the item, type the name, press Return."""
+        waited_ticks = view.tick - self.since
         if view.naming is not None:
-            return self._answer(view.naming.text, hand, rng)
+            step = "end" if view.naming.text == self.name else "text"
+            if self.awaited == step and waited_ticks < _EDIT_TICKS:
+                return hand.rest(2)
+            if step == "end":
+                return self._await("end", hand.tap_key(RETURN) + settle(hand, rng), view)
+            return self._await("text", self._typed(view.naming.text, hand), view)
         if view.menu is not None:
+            if self.awaited == "question" and waited_ticks < _EDIT_TICKS:
+                return hand.rest(2)
             return self._choose(view, hand, rng)
-        chosen = self.chosen_at is not None and view.tick - self.chosen_at < _DIALOG_TICKS
-        asked = self.asked_at is not None and view.tick - self.asked_at < _MENU_TICKS
-        if chosen or asked:
+        if waited_ticks < _PATIENCE.get(self.awaited, 0):
             return hand.rest(int(rng.integers(2, 5)))
         point = view.free_point(rng)
         if point is None:
             top = view.windows[-1] if view.windows else None
             return hand.rest(3) if top is None else close(top, view, hand, rng)
-        gesture = click_at(point, hand, rng, Button.RIGHT)
-        self.asked_at = view.tick + len(gesture)
+        return self._await("menu", click_at(point, hand, rng, Button.RIGHT), view)
+
+    def _await(self, what: str, gesture: Gesture, view: View) -> Gesture:
+        """Note what a gesture is to bring, from its end on."""
+        self.awaited, self.since = what, view.tick + len(gesture)
         return gesture
 
     def _choose(self, view: View, hand: Hand, rng: np.random.Generator) -> Gesture:
+        """Choose the item, or the one that leads to it."""
         item = view.menu_items.get(CREATE_FOLDER_LABEL)
-        if item is None:
-            item = next(
-                (i for i in view.menu_items.values() if CREATE_FOLDER_LABEL in i.leads_to), None
-            )
-            if item is None:
-                return escape(hand, rng)
-            return click_in(item.rect, hand, rng)
-        gesture = click_in(item.rect, hand, rng)
-        self.asked_at, self.chosen_at = None, view.tick + len(gesture)
-        return gesture
+        if item is not None:
+            return self._await("question", click_in(item.rect, hand, rng), view)
+        ways = [way for way in view.menu_items.values() if CREATE_FOLDER_LABEL in way.leads_to]
+        if not ways:
+            return escape(hand, rng)
+        return self._await("menu", click_in(ways[0].rect, hand, rng), view)
 
-    def _answer(self, text: str, hand: Hand, rng: np.random.Generator) -> Gesture:
+    def _typed(self, text: str, hand: Hand) -> Gesture:
         """Type the name over the proposed one; a name half typed is taken back first."""
-        if text == self.name:
-            return hand.tap_key(RETURN) + settle(hand, rng)
         back: Gesture = []
         if text and self.name.startswith(text):
             for _ in text:
