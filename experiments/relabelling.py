@@ -236,11 +236,11 @@ def _fresh(target: Target, header: TraceHeader) -> Iterator[Desktop]:
 
 
 def sessions(view: TraceView) -> list[str]:
-    """Return the sessions at a simulator: what replays are made for when nobody says which."""
+    """Return the traces without real frames: what replays are made for when nobody says which."""
     return [
         one.header.trace_id
         for one in view.summaries()
-        if one.header.frame_source == "simulator" and one.state is ClipState.COMMITTED and one.clips
+        if one.header.frame_source != "real" and one.state is ClipState.COMMITTED and one.clips
     ]
 
 

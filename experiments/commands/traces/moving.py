@@ -15,6 +15,7 @@ from data_collection.imports import FORMATS as IMPORTS
 from data_collection.imports import importer_named
 from data_collection.storage.store import TraceStore
 from data_collection.streaming.send_traces import TraceSender
+from data_collection.trace import Consent
 from experiments.commands.traces.options import (
     TraceProblem,
     finish,
@@ -169,13 +170,18 @@ def export(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the trace store to add to.",
 )  # fmt: skip
+@click.option(
+    "--consent", type=click.Choice([one.value for one in Consent]), default="given",
+    show_default=True, help="Whether people agreed to it, or no person was recorded.",
+)  # fmt: skip
 @json_option
-def import_traces(source: Path, layout: str, out: Path, as_json: bool) -> None:
+def import_traces(source: Path, layout: str, out: Path, consent: str, as_json: bool) -> None:
     """Add the recordings of another program to a store.
 
     \b
     neuralos traces import session_20250101.jsonl --format demo-logs --out traces
 
+    Whoever imports says that the recorded people agreed, or that there were none.
     Importing again changes nothing. Lines that were mended, or that could not be used, are
     named in the object's warnings.
     """  # noqa: D301
@@ -183,7 +189,7 @@ def import_traces(source: Path, layout: str, out: Path, as_json: bool) -> None:
     store = TraceStore.open(out)
     try:
         with progress_bar("bytes") as bar:
-            report = importer.load(source, store, progress=bar)
+            report = importer.load(source, store, consent=Consent(consent), progress=bar)
     finally:
         store.close()
     imported = [

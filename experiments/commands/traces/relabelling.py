@@ -80,9 +80,10 @@ def relabel(
     neuralos traces relabel traces ID --desktop x11 --times 3
     neuralos traces relabel runs/live --follow
 
-    Without an ID, every session at the simulator that has not been replayed. Each replay is
-    a trace beside its origin and names it. What cannot be replayed exactly (something before
-    it was not recorded) is refused and named; then the exit status is 1.
+    Without an ID, every trace without real frames (a session at the simulator, an imported
+    log) that has not been replayed. Each replay is a trace beside its origin and names it.
+    What cannot be replayed exactly (something before it was not recorded) is refused and
+    named; then the exit status is 1.
     """  # noqa: D301
     target = Target(
         desktop if desktop == "scripted" else f"{desktop}-{profile}",
