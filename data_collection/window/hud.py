@@ -93,6 +93,11 @@ def help_lines(host_key: str) -> list[str]:
     return [*lines, "", "These keys are never recorded."]
 
 
+def _page_height(lines: list[str]) -> float:
+    """Return the height of a page with its title and buttons, in text sizes."""
+    return 6.4 + 1.35 * len(lines)
+
+
 class Hud:
     """Draws the strip and the pages, and knows where their buttons are."""
 
@@ -139,7 +144,8 @@ class Hud:
         if page is Page.NONE:
             return
         title, lines, accept, decline = self._page(page, state)
-        size_px = max(14, min(26, area.height // 24))
+        # A page lies over the desktop and leaves the strip free.
+        size_px = max(11, min(26, area.height // 24, int(area.height / _page_height(lines))))
         panel = self._panel(area, size_px, title, lines)
         shade = pygame.Surface(area.size)
         shade.set_alpha(150)
@@ -178,7 +184,7 @@ class Hud:
             column_px = _TAB * size_px if tab else 0
             widths.append(column_px + self._text(rest, size_px, INK).get_width())
         width_px = max(size_px * 22, max(widths) + 2 * size_px)
-        height_px = round(size_px * (6.4 + 1.35 * len(lines)))
+        height_px = round(size_px * _page_height(lines))
         panel = pygame.Rect(0, 0, width_px, height_px)
         panel.center = area.center
         return panel
@@ -232,10 +238,14 @@ class Hud:
         if state.hold_s:
             facts.append((f"hold {state.hold_s:.0f} s", DIM))
         x_px = strip.x + 2 * margin_px + 2 * radius_px
-        for text, ink in facts:
-            picture = self._text(text, size_px, ink)
+        pictures = [self._text(text, size_px, ink) for text, ink in facts]
+        free_px = strip.right - margin_px - x_px - sum(one.get_width() for one in pictures)
+        gap_px = max(margin_px // 2, min(2 * margin_px, free_px // (len(pictures) - 1)))
+        for picture in pictures:
+            if x_px + picture.get_width() > strip.right:
+                break
             surface.blit(picture, picture.get_rect(midleft=(x_px, y_px)))
-            x_px += picture.get_width() + 2 * margin_px
+            x_px += picture.get_width() + gap_px
 
     def _draw_source(
         self,
