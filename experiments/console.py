@@ -54,6 +54,7 @@ STATUS_OF: dict[str, Status] = {
     "UnknownFormat": Status.USAGE,
     "ImportSourceMissing": Status.USAGE,
     "ExportExists": Status.REFUSED,
+    "ExportUnwritable": Status.ENVIRONMENT,
     "NothingToExport": Status.REFUSED,
     "ExtraMissing": Status.ENVIRONMENT,
     "RunVersionMismatch": Status.USAGE,

@@ -31,6 +31,14 @@ class ExportExists(FileExistsError):
         self.hint = "name another folder, or remove this one"
 
 
+class ExportUnwritable(OSError):
+    """The disk did not take the export; nothing of it is left."""
+
+    def __init__(self, out: Path, error: OSError) -> None:
+        super().__init__(f"{out} could not be written: {error.strerror or error}")
+        self.hint = "nothing of it is left; make room there, or name another folder"
+
+
 class NothingToExport(ValueError):
     """Nothing of what was asked for may be exported; ``hint`` says why."""
 
@@ -127,6 +135,7 @@ class Exporter(Protocol):
 
         Raises:
             ExportExists: ``out`` is there already.
+            ExportUnwritable: the disk is full, or does not take it.
             NothingToExport: nothing of these traces may be exported.
             ExtraMissing: a package is not installed.
             ClipCorrupt: a clip's bytes are damaged.

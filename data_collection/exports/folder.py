@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_collection.exports.exporter import ExportExists
+from data_collection.exports.exporter import ExportExists, ExportUnwritable
 from data_collection.storage.durable import sync_folder
 
 _MARK = ".neuralos-export"
@@ -25,6 +25,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     Raises:
         ExportExists: ``out``, or a stranger's folder where the work would go, is there.
+        ExportUnwritable: the disk does not take it.
     """
     unfinished = out.with_name(out.name + ".unfinished")
     if out.exists() and not _is_empty_folder(out):
@@ -34,12 +35,15 @@ def new_folder(out: Path) -> Iterator[Path]:
         if not (unfinished / _MARK).exists():
             raise ExportExists(unfinished)
         shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
-    (unfinished / _MARK).touch()
     try:
+        unfinished.mkdir(parents=True)
+        (unfinished / _MARK).touch()
         yield unfinished
         _sync_tree(unfinished)
         os.replace(unfinished, out)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise ExportUnwritable(out, error) from error
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -60,6 +61,32 @@ def test_a_lossless_data_set_gives_back_frames_times_and_the_actions_after(tmp_p
                 expected = action_vector(fold((), actions[frame]))
             assert np.array_equal(np.array(item["action"], np.float32), expected)
             index += 1
+    store.close()
+
+
+def test_every_episode_begins_with_a_key_frame(tmp_path: Path) -> None:
+    store, _ = small_store(tmp_path / "store")
+    header, clips = scripted_clips("short", 9, 1)
+    short = replace(
+        clips[0],
+        frames=clips[0].frames[:7],
+        events=clips[0].events[:7],
+        t_mono_ns=clips[0].t_mono_ns[:7],
+    )
+    add(store, header, [short])
+    traces = store.index.traces()
+    FORMATS["lerobot"].export(
+        store.root, [traces[2], *traces[:2]], store.index.trace_rows, tmp_path / "out"
+    )
+    data = LeRobotReader(tmp_path / "out")
+    keys = set()
+    with av.open(str(data.video_path(data.episodes[0]))) as container:
+        for packet in container.demux(video=0):
+            if packet.is_keyframe and packet.pts is not None:
+                keys.add(round(packet.pts * packet.time_base * 15))
+    starts = [episode[f"videos/{SCREEN}/from_timestamp"] * 15 for episode in data.episodes]
+    assert starts == pytest.approx([0, 7, 52, 82])
+    assert {round(start) for start in starts} <= keys
     store.close()
 
 

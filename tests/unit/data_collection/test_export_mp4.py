@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data_collection.exports import (
     FORMATS,
     ExportExists,
     ExportOptions,
+    ExportUnwritable,
     NothingToExport,
     UnknownFormat,
     exporter_named,
@@ -139,6 +141,28 @@ def test_nothing_half_written_looks_whole(tmp_path: Path) -> None:
     assert not left.exists()
     with pytest.raises(ExportExists, match="is there already"):
         FORMATS["mp4"].export(*arguments)
+    store.close()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_full_disk_is_named_and_nothing_is_left(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = small_store(tmp_path / "store")
+    write = Path.write_text
+
+    def full(path: Path, *rest: object, **named: object) -> int:
+        if path.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ExportUnwritable, match="No space left on device") as failure:
+        FORMATS[name].export(
+            store.root, store.index.traces(), store.index.trace_rows, tmp_path / "out"
+        )
+    assert failure.value.hint
+    assert list(tmp_path.iterdir()) == [tmp_path / "store"]
     store.close()
 
 
