@@ -125,6 +125,14 @@ def test_options_change_the_task() -> None:
         DesktopEnv(render_mode="human")
 
 
+def test_its_spec_can_be_written_down_and_made_again() -> None:
+    env = gymnasium.make("data_collection.environment:Desktop-v0", task="open_home", **SMALL)
+    assert env.spec is not None
+    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    assert again.reset(seed=3)[1]["goal"] == "open Home"
+    assert np.array_equal(env.reset(seed=3)[0], again.reset(seed=3)[0])
+
+
 def test_before_a_reset_nothing_is_started() -> None:
     env = DesktopEnv(desktop="x11")
     with pytest.raises(gymnasium.error.ResetNeeded):
@@ -167,6 +175,7 @@ def test_a_task_on_a_real_desktop_is_rewarded() -> None:
     frame, info = env.reset(seed=1)
     assert (frame.shape, info["goal"]) == ((384, 512, 3), "open Home")
     desktop = env.unwrapped.desktop  # type: ignore[attr-defined]
+    assert desktop.name == "x11-lean"
     (rect,) = [icon["rect"] for icon in desktop.state()["icons"] if icon["name"] == "Home"]
     presses = [0, 1, 0, 1, *[0] * 120]
     for pressed in presses:
