@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from data_collection.clock import SystemClock
-from data_collection.desktops.registry import DESKTOPS, PROFILES
+from data_collection.desktops.registry import DESKTOPS, PROFILES, make_desktop
 from data_collection.recording.crew_work import Ended
 from data_collection.storage.store import TraceStore
 from data_collection.users import make_user
@@ -100,6 +100,8 @@ def collect(
     did not verify, and says which and why.
     """  # noqa: D301
     make_user(user)
+    # A desktop that cannot be made here is a matter of the machine, and said before anything.
+    make_desktop(desktop, profile=profile).close()
     plan = CollectPlan(desktop, user, traces, max(1, round(seconds)), seed, profile, source=source)
     store = TraceStore.open(out)
     try:
