@@ -123,7 +123,8 @@ def _recover_store(root: Path, index: Index) -> tuple[dict[str, int], list[Recov
         if lost:
             report.append(_give_up(path, index, header, scan, lost))
             ends[header.trace_id] = int(path.stat().st_size)
-        scans[header.trace_id] = scan
+        else:
+            scans[header.trace_id] = scan
         found += scan.found
     clips = _apply(root, index, found, is_rebuilt)
     for trace_id, scan in scans.items():

@@ -295,6 +295,8 @@ class TraceStore:
             if is_indexed():
                 self._ends[trace_id] = end
             del self._doubtful[trace_id]
+        if trace_id not in self._ends:
+            raise FileNotFoundError(f"{self._path(trace_id)} is missing")
         return self._ends[trace_id]
 
     @contextmanager
