@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from filelock import FileLock, Timeout
+
 from data_collection.storage.store import TraceStore
 from data_collection.storage.tombstone import Withdrawal
 from interactive.bases import Past
@@ -111,6 +113,18 @@ class Purger:
     def _heeded_at(self, manifest: Manifest) -> int:
         before = self._entries[: manifest.ledger_entries]
         return RunState.of(before, failed_seqs(self._entries)).heeded
+
+
+def has_trainer(folder: RunFolder) -> bool:
+    """Say whether a trainer holds the run; only where none can be starting just now.
+
+    Who holds the run's store keeps a server from starting, and with it a trainer.
+    """
+    try:
+        FileLock(folder.trainer_lock).acquire(timeout=0).lock.release()
+    except Timeout:
+        return True
+    return False
 
 
 def _is_mark(entry: Entry) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ def record(
             "there is no display for a window.",
             "Log in to a desktop, or let a scripted user record: --user task.",
         )
+    if not has_display():
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     desktops, start_on = desktops_of(desktop)
     sitter = Sitter(user, seed)
     source = LIVE_SOURCE if server else "person"

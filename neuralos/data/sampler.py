@@ -70,6 +70,10 @@ class SegmentSampler:
         """Return after how many steps every lane has begun a new passage."""
         return max(lane.left for lane in self._lanes)
 
+    def ended(self) -> list[bool]:
+        """Return which lanes begin a new passage with their next segment."""
+        return [lane.left == 0 or not self._can_go_on(lane) for lane in self._lanes]
+
     def next(self) -> list[Segment]:
         """Return the segment of every lane for one step."""
         fresh = self._take_fresh()

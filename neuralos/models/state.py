@@ -42,5 +42,9 @@ class SimulatorState:
         pairs = zip(yes._tensors(), no._tensors(), strict=True)
         return cls(*(torch.where(which_B.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs))
 
+    def without(self, which_B: Tensor) -> SimulatorState:
+        """Return the state with that of some lanes wiped out."""
+        return self.choose(which_B, SimulatorState(*map(torch.zeros_like, self._tensors())), self)
+
     def _tensors(self) -> tuple[Tensor, ...]:
         return self.hidden, self.cell, self.spatial, self.memory

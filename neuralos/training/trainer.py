@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,7 @@ class Trainer:
         self._clock = clock
         self._use_clips(AdoptedClips(), mixture)
         self._state: SimulatorState | None = None
+        self._first_clip: int | None = None
 
     @property
     def mixture(self) -> Mixture:
@@ -95,8 +97,18 @@ class Trainer:
         self._store.forget(self._clips.adopt(mark, rows))
 
     def withdraw(self, commits: Iterable[int]) -> None:
-        """Let clips go; a passage that has read one of them ends."""
-        self._store.forget(self._clips.withdraw(commits))
+        """Let clips go; a passage that has read one of them ends.
+
+        What a lane carries holds a picture of what it read. Where the passage has ended
+        nothing reads that any more, and no checkpoint is to keep it; nor the picture that
+        the simulator begins with, where it was of such a clip.
+        """
+        gone = set(commits)
+        self._store.forget(self._clips.withdraw(gone))
+        if self._state is not None:
+            self._state = self._state.without(torch.tensor(self._sampler.ended()))
+        if self._first_clip in gone:
+            self._begin_with_another_clip()
 
     def ready(self) -> bool:
         """Return whether there is data to make a step from."""
@@ -160,6 +172,7 @@ class Trainer:
                 "seed": self.config.seed,
                 "optimizer": self.optimizer.state_dict(),
                 "sampler": self._sampler.state_dict(),
+                "first_clip": self._first_clip,
                 "code_digest": self.simulator.code.digest() if self._has_code() else None,
             },
         )
@@ -186,6 +199,7 @@ class Trainer:
         self._use_clips(clips, self.mixture)
         self._sampler.load_state_dict(about["sampler"])
         self._state = lanes
+        self._first_clip = about.get("first_clip")
         self.step = about["step"]
 
     def _use_clips(self, clips: AdoptedClips, mixture: Mixture) -> None:
@@ -223,8 +237,19 @@ class Trainer:
         for row in rows[::stride]:
             clip = self._reader.read([row])[row.commit].frames
             frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
+        self._first_clip = rows[0].commit
         self.simulator.first_frame.copy_(torch.from_numpy(frames[0][0]))
         self.simulator.code.fit(np.concatenate(frames))
+
+    def _begin_with_another_clip(self) -> None:
+        """Replace the simulator's first picture; no number of the training depends on it."""
+        self._first_clip = None
+        self.simulator.first_frame.zero_()
+        for row in self._clips.targets()[:1]:
+            with suppress(ClipsUnreadable):
+                frames = self._reader.read([row])[row.commit].frames
+                self.simulator.first_frame.copy_(torch.from_numpy(frames[0]))
+                self._first_clip = row.commit
 
     def _carried(self, first: SimulatorState, starts_B: Tensor) -> SimulatorState:
         """Return the state each lane begins its segment in."""

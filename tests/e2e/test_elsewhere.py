@@ -81,7 +81,7 @@ def test_a_window_elsewhere_outlives_the_server_and_may_take_back_what_it_sent(
         (elsewhere / "token").write_text(token)
         record = ["record", "--server", url, "--token-file", elsewhere / "token"]
         record += ["--spool", elsewhere / "spool", "--user", "task", "--json"]
-        with running(*record, env={"SDL_VIDEODRIVER": "dummy"}) as window:
+        with running(*record) as window:
             gone = until(lambda: first_clips(run), "two clips that were learned from")
             take_back(url, token, gone)
             kill_server(run, training)

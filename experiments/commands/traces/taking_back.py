@@ -11,6 +11,7 @@ import click
 from data_collection.trace import ClipState
 from experiments.commands.traces.options import finish, path_argument
 from experiments.console import Failure, Status, json_option
+from experiments.purge import Purger, has_trainer
 from experiments.trace_access import (
     HeldView,
     ServedView,
@@ -98,12 +99,14 @@ def _confirm(what: str, remains: str, yes: bool) -> None:
 
 def _withdraw(
     place: StorePlace, view: HeldView, trace_id: str, clips: tuple[int, int] | None
-) -> tuple[list[int], int | None]:
+) -> tuple[list[int], int]:
     first, last = clips or (None, None)
     rows = view.store.withdraw(trace_id, first, last) or []
-    # The clips of a run may be needed once more: its server destroys them in time.
-    purged = view.store.purge(trace_id) if place.run is None else None
-    return [row.seq for row in rows], purged
+    run = place.run
+    if run is None:
+        return [row.seq for row in rows], view.store.purge(trace_id)
+    # A run may need its clips once more: then its server destroys them in time.
+    return [row.seq for row in rows], Purger(run, view.store, lambda: has_trainer(run)).look()
 
 
 def _ask_server(view: ServedView, trace_id: str, clips: tuple[int, int] | None) -> list[int]:

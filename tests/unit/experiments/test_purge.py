@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from data_collection.storage.codec import ClipCorrupt, encode_clip
 from data_collection.storage.store import EncodedClip, TraceStore, read_clip
 from data_collection.trace import Clip, ClipRow, Consent, TraceHeader
-from experiments.purge import Purger, purging
+from experiments.purge import Purger, has_trainer, purging
 from interactive.boundary import Cadence
 from interactive.checkpoints import CheckpointLibrary
 from interactive.run_folder import RunFolder
@@ -176,6 +177,13 @@ def test_a_store_without_a_training_purges_at_once(setting: Setting) -> None:
     setting.store.withdraw("a")
     setting.may_train = False
     assert setting.purges(gone)
+
+
+def test_a_trainer_is_known_by_the_lock_it_holds(setting: Setting) -> None:
+    assert not has_trainer(setting.folder)
+    with FileLock(setting.folder.trainer_lock).acquire(timeout=0):
+        assert has_trainer(setting.folder)
+    assert not has_trainer(setting.folder)
 
 
 def test_the_thread_goes_on_after_a_failure_and_says_it_once(setting: Setting) -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from data_collection.trace import ClipRow, ClipState
 from interactive.commands import UpdateMixture
@@ -90,6 +92,32 @@ def test_a_withdrawn_clip_is_used_by_no_later_step(micro_config: Path, recorded:
     later = {commit for _ in range(12) for commit in trainer.train_step().commits}
     assert later
     assert not later & set(gone)
+
+
+def test_a_checkpoint_after_a_withdrawal_holds_no_picture_of_the_clip(
+    micro_config: Path, recorded: Recorded, tmp_path: Path
+) -> None:
+    """Lanes that had read it begin anew; the simulator begins with another picture."""
+    trainer = start(micro_config, recorded)
+    for _ in range(2):
+        trainer.train_step()
+    one = {row.commit for row in recorded[1] if row.trace_id == "trace-0"}
+    everything = {row.commit for row in recorded[1]}
+    saved = []
+    for number, gone in enumerate((set[int](), one, everything - one)):
+        if gone:
+            trainer.withdraw(sorted(gone))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        trainer.save(folder)
+        lanes, model = (load_file(folder / f"{name}.safetensors") for name in ("lanes", "model"))
+        saved.append((lanes["memory"].abs().amax((1, 2, 3)), model["first_frame"].float()))
+    (before, first), (_, second), (after, last) = saved
+    assert (before > 0).all()
+    assert (after == 0).all()
+    assert first.std() > 0
+    assert not torch.equal(first, second)
+    assert (last == 0).all()
 
 
 def test_a_row_that_withdraws_a_clip_of_the_same_mark_keeps_it_out(
