@@ -298,6 +298,11 @@ class Index:
             (clip.trace_id, clip.seq, clip.body_sha, clip.code, clip.hint, clip.at_wall_s),
         )
 
+    def forget_quarantined(self, trace_id: str, first: int, last: int) -> None:
+        """Forget refused clips of a trace, and why they were refused."""
+        query = "DELETE FROM quarantine WHERE trace_id = ? AND seq BETWEEN ? AND ?"
+        self._write(query, (trace_id, first, last))
+
     def quarantined(self, limit: int = 1000, trace_id: str | None = None) -> list[QuarantinedClip]:
         """Return the latest refused clips, of one trace or of all, oldest first."""
         query = (

@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from data_collection.storage import purge, trace_file
+from data_collection.storage import purge, quarantine, trace_file
 from data_collection.storage.codec import (
     ClipCorrupt,
-    body_sha,
 )
-from data_collection.storage.durable import write_atomic
 from data_collection.storage.encoded import EncodedClip as EncodedClip
 from data_collection.storage.encoded import row_of
 from data_collection.storage.index import Index, QuarantinedClip
@@ -33,7 +31,6 @@ from data_collection.storage.tombstone import LAST_SEQ, Tombstone, Withdrawal
 from data_collection.trace import ClipRow, ClipState, TraceHeader
 
 LOCK_FILE = "store.lock"
-QUARANTINE_FOLDER = "quarantine"
 
 
 class TraceOpening(str, Enum):
@@ -211,6 +208,9 @@ class TraceStore:
                 commits = range(self.index.last_commit + 1, self.index.last_commit + 1 + len(live))
                 fresh = tuple(map(Withdrawal, live, commits))
                 self._tell(trace_id, Tombstone(low, high, whole, fresh))
+            # What was refused of these clips was the same person's.
+            quarantine.destroy(self.root, trace_id, low, high)
+            self.index.forget_quarantined(trace_id, low, high)
             return [one.row for one in self.index.withdrawals(trace_id, low, high)]
 
     def purge(self, trace_id: str | None = None, upto_commit: int | None = None) -> int:
@@ -232,18 +232,15 @@ class TraceStore:
         return destroyed_bytes
 
     def quarantine(self, clip: QuarantinedClip, body: bytes) -> None:
-        """Keep a refused body and its reason apart from the traces.
+        """Keep a refused body and its reason apart from the traces, unless it is withdrawn.
 
         Raises:
             ValueError: the trace id may not name a file.
         """
-        folder = self.root / QUARANTINE_FOLDER
-        folder.mkdir(exist_ok=True)
-        stem = trace_file.file_name(clip.trace_id).removesuffix(trace_file.SUFFIX)
-        stem = f"{stem}.{clip.seq}.{body_sha(body)[:16]}"
-        write_atomic(folder / f"{stem}.clip", body)
-        write_atomic(folder / f"{stem}.reason.txt", f"{clip.code}: {clip.hint}\n".encode())
-        self.index.quarantine(clip)
+        with self._append:
+            if not self.is_withdrawn(clip.trace_id, clip.seq):
+                quarantine.keep(self.root, clip, body)
+                self.index.quarantine(clip)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
         """Read every clip that stands back; return what is wrong.

@@ -9,9 +9,7 @@ from data_collection.storage.codec import (
     ClipCorrupt,
     ClipLimits,
     body_sha,
-    content_sha,
     decode_clip,
-    sampling_weight,
 )
 from data_collection.storage.store import EncodedClip
 from data_collection.streaming.clip_checks import Fault, check_clip
@@ -76,12 +74,13 @@ def examine(header: TraceHeader, seq: int, body: bytes) -> Union[Examined, Fault
     unfit = check_clip(clip, header)
     if unfit:
         return unfit
+    encoded = EncodedClip.of(clip, body)
     return Examined(
-        first_frame=clip.first_frame,
-        frames=len(clip.frames),
-        first_ns=clip.t_mono_ns[0],
-        last_ns=clip.t_mono_ns[-1],
-        content_sha=content_sha(clip),
-        weight=sampling_weight(clip.frames),
+        first_frame=encoded.first_frame,
+        frames=encoded.frames,
+        first_ns=encoded.first_ns,
+        last_ns=encoded.last_ns,
+        content_sha=encoded.content_sha,
+        weight=encoded.weight,
         presses=presses(clip),
     )

@@ -20,7 +20,8 @@ from ingest_process import IngestProcess
 from trace_samples import sample_clip, sample_header
 
 from data_collection.storage.codec import body_sha, encode_clip
-from data_collection.storage.store import QUARANTINE_FOLDER, TraceStore
+from data_collection.storage.quarantine import QUARANTINE_FOLDER
+from data_collection.storage.store import TraceStore
 from data_collection.streaming.decode_pool import WorkerLimits
 from data_collection.streaming.ingest import MAX_BODY_BYTES
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import pytest
 from trace_samples import StillClock, sample_clip, sample_header
 
+from data_collection.events import Marker
 from data_collection.recording.sinks import BackgroundSink, SpoolSink, StoreSink
-from data_collection.storage.codec import ClipCorrupt, encode_clip
+from data_collection.storage.codec import ClipCorrupt, body_sha, encode_clip
+from data_collection.storage.index import QuarantinedClip
 from data_collection.storage.reading import read_clip
 from data_collection.storage.sink import Cut, SinkError
 from data_collection.storage.store import TraceStore
 from data_collection.streaming import spool as spool_module
+from data_collection.streaming.examine import Examined, examine
+from data_collection.streaming.ingest import IngestService, Quarantined
 from data_collection.streaming.push import Backoff, Pusher
 from data_collection.streaming.spool import Spool, SpooledClip, Withdrawal
 from data_collection.trace import Clip, ClipState, TraceHeader
@@ -322,3 +326,30 @@ def test_after_a_failure_a_background_sink_still_withdraws_and_begins_anew() -> 
     sink.put(sample_header("t-2"), sample_clip(0, "t-2"))
     sink.close()
     assert behind.calls[-1] == ("put", 0)
+
+
+def test_what_was_refused_of_withdrawn_clips_is_destroyed_too(tmp_path: Path) -> None:
+    store = TraceStore.open(tmp_path)
+    store.open_trace(sample_header())
+    service = IngestService(store, StillClock())
+    secret = [encode_clip(replace(sample_clip(seq), first_frame=1)) for seq in range(3)]
+    for seq, body in enumerate(secret):
+        assert isinstance(service.put_clip("t-1", seq, body, body_sha(body)), Quarantined)
+    service.withdraw("t-1", 0, 1)
+    left = sorted(path.name.split(".")[1] for path in (tmp_path / "quarantine").iterdir())
+    assert left == ["2", "2"]
+    assert [clip.seq for clip in store.index.quarantined()] == [2]
+    # One that was being looked at meanwhile is not kept either.
+    refused = QuarantinedClip("t-1", 1, body_sha(secret[1]), "first_frame", "late", 0.0)
+    store.quarantine(refused, secret[1])
+    assert len(list((tmp_path / "quarantine").iterdir())) == 2
+    store.close()
+
+
+def test_ingest_gives_redacted_clips_no_weight() -> None:
+    clip = sample_clip(0)
+    events = ((Marker("redact_start"),), *clip.events[1:])
+    for shown, weighs in ((clip, True), (replace(clip, events=events), False)):
+        examined = examine(sample_header(), 0, encode_clip(shown))
+        assert isinstance(examined, Examined)
+        assert (examined.weight > 0) is weighs
