@@ -140,7 +140,7 @@ class WindowReader:
         from Xlib import X
 
         asking = self._asking
-        window.change_attributes(event_mask=X.PropertyChangeMask)
+        window.change_attributes(event_mask=X.PropertyChangeMask | X.StructureNotifyMask)
         kinds = asking.values(window, "_NET_WM_WINDOW_TYPE")
         if any(asking.atom(name) in kinds for name in _NO_WINDOWS):
             return None
