@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from data_collection.clock import Clock
@@ -47,13 +47,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Relabelled:
-    """A replay: its id, what it holds, how well time was kept; not ``made`` if it was there."""
+    """A replay: its id, what it holds, how well time was kept; not ``made`` if it was there.
+
+    It is not ``whole`` where it was told to end before the trace did.
+    """
 
     trace_id: str
     origin: str
     frames: int
     clips: int
     made: bool
+    whole: bool = True
     late: int = 0
     latest_ms: float = 0.0
     floor: NoiseFloor | None = None
@@ -66,6 +70,7 @@ class Relabelled:
             "frames": self.frames,
             "clips": self.clips,
             "made": self.made,
+            "whole": self.whole,
             "late": self.late,
             "latest_ms": round(self.latest_ms, 1),
             "floor": self.floor.to_json() if self.floor else None,
@@ -142,6 +147,7 @@ class Relabeller:
         shelf: where the first replay of each goes.
         clock: keeps the true cadence where the desktop has a time of its own.
         times: replays of each trace, from the second on only to measure the floor.
+        until: asked before each frame; a replay ends with its last whole clip where it says yes.
         on_frames: told of each clip replayed, in frames.
     """
 
@@ -150,6 +156,7 @@ class Relabeller:
     shelf: Shelf
     clock: Clock
     times: int = 1
+    until: Callable[[], bool] = field(default=lambda: False)
     on_frames: Callable[[int], None] = field(default=lambda frames: None)
     meter: FloorMeter = field(default_factory=FloorMeter)
     """The floor over all traces replayed."""
@@ -178,9 +185,19 @@ class Relabeller:
             )
             if isinstance(cadence, TrueCadence):
                 late, latest_ms = late + cadence.late, max(latest_ms, cadence.latest_ms)
+            if len(replays[-1]) < len(wanted.rows):
+                frames = sum(one.frames for one in replays[0])
+                return Relabelled(trace_id, origin, frames, len(replays[0]), True, whole=False)
         floor = self._compare(wanted.header, replays) if self.times > 1 else None
         return Relabelled(
-            trace_id, origin, wanted.frames, len(wanted.rows), not is_there, late, latest_ms, floor
+            trace_id,
+            origin,
+            wanted.frames,
+            len(wanted.rows),
+            made=not is_there,
+            late=late,
+            latest_ms=latest_ms,
+            floor=floor,
         )
 
     def _compare(self, header: TraceHeader, replays: list[list[EncodedClip]]) -> NoiseFloor | None:
@@ -216,12 +233,11 @@ class Relabeller:
             header = relabelled_header(origin, trace_id, desktop)
             if keep:
                 self.shelf.open(header)
-            for clip in relabel(desktop, chain, self.view.root, trace_id, cadence):
+            for clip in relabel(desktop, chain, self.view.root, trace_id, cadence, self.until):
                 one = EncodedClip.of(clip, encode_clip(clip))
                 if keep:
                     self.shelf.put(header, one)
-                if self.times > 1:
-                    encoded.append(one)
+                encoded.append(one if self.times > 1 else replace(one, body=b""))
                 self.on_frames(one.frames)
         return encoded
 

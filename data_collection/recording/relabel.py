@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -86,7 +86,12 @@ def relabelled_header(origin: TraceHeader, trace_id: str, desktop: Desktop) -> T
 
 
 def relabel(
-    desktop: Desktop, chain: Sequence[Stretch], root: Path, trace_id: str, cadence: Cadence
+    desktop: Desktop,
+    chain: Sequence[Stretch],
+    root: Path,
+    trace_id: str,
+    cadence: Cadence,
+    until: Callable[[], bool] = lambda: False,
 ) -> Iterator[Clip]:
     """Replay a chain of traces on a desktop and yield the last one's clips with new frames.
 
@@ -96,6 +101,7 @@ def relabel(
         root: the store's folder.
         trace_id: of the clips that are yielded.
         cadence: when the frames come.
+        until: asked before each frame; the replay ends with its last whole clip if so.
 
     Raises:
         NotReplayable: a position lies outside the desktop's screen, or a clip was redacted.
@@ -108,6 +114,8 @@ def relabel(
             check_replayable(clip, desktop.width_px, desktop.height_px)
             frames = []
             for group, t_mono_ns in zip(clip.events, clip.t_mono_ns, strict=True):
+                if until():
+                    return
                 cadence.await_frame(t_mono_ns)
                 frame = desktop.step(group)
                 if stretch is wanted:

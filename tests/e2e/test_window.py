@@ -15,7 +15,7 @@ from data_collection.trace import Clip, ClipRow
 from experiments.summary import newest_checkpoint, read_rows
 from interactive.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
-from tests.e2e.harness import MICRO, running, status, steps, until
+from tests.e2e.harness import MICRO, neuralos, running, status, steps, until
 from tests.e2e.screen import Hand, display
 
 needs = pytest.mark.needs("Xvfb", "xdotool", "openbox")
@@ -133,6 +133,7 @@ def test_what_a_person_does_in_the_window_becomes_training_data(tmp_path: Path) 
     check_trace(run, pressed)
     check_used(run)
     check_simulated(run)
+    check_relabelled(run)
 
 
 def simulated(run: Path) -> list[ClipRow]:
@@ -150,6 +151,30 @@ def check_simulated(run: Path) -> None:
     clip = read_clip(RunFolder(run).traces, rows[0])
     assert clip.frames.shape[1:] == (384, 512, 3)
     assert clip.frames.std() > 10, "the simulator shows more than one colour"
+
+
+def check_relabelled(run: Path) -> None:
+    """What was done at the simulator is replayed on a real desktop, from the last reset on."""
+    session = simulated(run)[0].trace_id
+    done = neuralos("traces", "relabel", run, session, "--json")
+    assert done.status == 0, done.stdout
+    (replay,) = done.json["traces"]
+    assert (replay["origin"], replay["made"]) == (session, True)
+    root = RunFolder(run).traces
+    store = TraceStore.open(root)
+    try:
+        rows = store.index.trace_rows(replay["id"])
+        header = store.header(session)
+    finally:
+        store.close()
+    assert header is not None
+    assert header.follows == live_trace(run)[0].trace_id
+    # The real desktop went on from where the hand had left it.
+    first = read_clip(root, rows[0])
+    last = live_trace(run)[-1]
+    assert [window["app"] for window in first.state["windows"]] == ["Browser"]
+    assert first.state["folders"] == last.state["folders"]
+    assert (first.frames[0] != last.frames[-1]).mean() < 0.01
 
 
 @needs

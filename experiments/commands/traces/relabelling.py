@@ -93,14 +93,14 @@ def relabel(
     with Ending(seconds) as ending, open_view(find_store(path)) as view:
         chosen = [known_summary(view, one).header.trace_id for one in trace_ids]
         with _shelf(view) as shelf, progress_bar("frames") as bar:
-            work = _Work(Relabeller(view, target, shelf, SystemClock(), times), bar)
+            work = _Work(Relabeller(view, target, shelf, SystemClock(), times, ending), bar)
             if follow:
                 _follow(work, view, settle, ending)
             else:
                 work.do(chosen or sessions(view), ending)
     floor = work.relabeller.meter.floor
-    made = sum(one.made for one in work.done)
-    counts = f"{len(work.done) - made} were before, {len(work.problems)} refused"
+    made = sum(one.made and one.whole for one in work.done)
+    counts = f"{sum(not one.made for one in work.done)} were before, {len(work.problems)} refused"
     text = f"{made} traces relabelled, {counts}"
     traces = [one.to_json() for one in work.done]
     more = {"floor": floor.to_json() if floor else None}

@@ -75,6 +75,19 @@ def test_a_simulators_session_gets_the_frames_that_the_real_desktop_would_have_s
         assert not np.array_equal(again.frames, first.frames)
 
 
+def test_a_replay_told_to_end_gives_whole_clips_only(store: TraceStore, sat: Sitting) -> None:
+    asked = iter(range(1000))
+    clips = relabel(
+        ScriptedDesktop(),
+        chain(store, sat.real.trace_id),
+        store.root,
+        "again",
+        AsDrawn(),
+        until=lambda: next(asked) == 20,
+    )
+    assert [clip.seq for clip in clips] == [0]
+
+
 def test_a_relabelled_header_keeps_who_agreed_and_names_its_origin(sat: Sitting) -> None:
     header = relabelled_header(sat.simulated, "again", ScriptedDesktop())
     assert (header.origin, header.frame_source) == (sat.simulated.trace_id, "real")

@@ -8,10 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from traces_desk import Neuralos, make_run, served
+from traces_desk import Neuralos, end_when_idle, make_run, served
 
-from experiments.commands.traces import relabelling, traces
-from experiments.ending import Ending
+from experiments.commands.traces import traces
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "data.md"
@@ -30,7 +29,6 @@ def test_every_command_of_the_page_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(relabelling, "POLL_S", 0.02)
     shutil.copytree(ROOT / "tests" / "data" / "demo_logs", "tests/data/demo_logs")
     neuralos = Neuralos(capsys)
     failed = {}
@@ -39,8 +37,7 @@ def test_every_command_of_the_page_works(
         for program, *words in commands():
             assert program == "neuralos"
             if "--follow" in words:
-                asked = iter(range(3))
-                monkeypatch.setattr(Ending, "__call__", lambda self, asked=asked: next(asked) == 2)
+                end_when_idle(monkeypatch)
             status, said = neuralos(*[url if word == SERVER else word for word in words])
             if status or not said.get("ok", said.get("verified")):
                 failed[" ".join(words)] = said

@@ -9,7 +9,17 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from traces_desk import FIRST, SECOND, Neuralos, drawn, make_run, make_store, put, served
+from traces_desk import (
+    FIRST,
+    SECOND,
+    Neuralos,
+    drawn,
+    end_when_idle,
+    make_run,
+    make_store,
+    put,
+    served,
+)
 
 from data_collection.clock import SystemClock
 from data_collection.desktops.scripted import ScriptedDesktop
@@ -19,8 +29,6 @@ from data_collection.storage.store import TraceStore
 from data_collection.streaming.push import Backoff
 from data_collection.streaming.send_traces import SenderNotAllowed, ServerAway, TraceSender
 from data_collection.trace import ClipState
-from experiments.commands.traces import relabelling
-from experiments.ending import Ending
 from experiments.trace_access import ServedView, find_store, open_view
 from interactive.policy import Role
 from interactive.run_folder import RunFolder
@@ -157,7 +165,6 @@ def test_a_server_that_is_away_is_waited_for_and_then_given_up() -> None:
 def test_a_session_at_the_simulator_becomes_live_data_with_real_frames(
     live: Served, neuralos: Neuralos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relabelling, "POLL_S", 0.02)
     header, clips = drawn("session", 9)
     noise = np.random.default_rng(1).integers(0, 256, clips[0].frames.shape, np.uint8)
     simulated = replace(
@@ -173,8 +180,7 @@ def test_a_session_at_the_simulator_becomes_live_data_with_real_frames(
         assert sender.open(simulated) is None
         for clip in shown:
             assert sender.put("session", clip.seq, encode_clip(clip)) is None
-    asked = iter(range(5))
-    monkeypatch.setattr(Ending, "__call__", lambda self: next(asked) == 4)
+    end_when_idle(monkeypatch)
     status, values = neuralos("traces", "relabel", live.run.path, "--follow", "--settle", "0")
     assert status == 0
     (made,) = values["traces"]

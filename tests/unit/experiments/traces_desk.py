@@ -20,7 +20,9 @@ from data_collection.storage.store import EncodedClip, TraceStore
 from data_collection.trace import Clip, TraceHeader
 from data_collection.users import make_user
 from experiments.cli import cli
+from experiments.commands.traces import relabelling
 from experiments.console import run_cli
+from experiments.ending import Ending
 from experiments.server import Address, free_port, serve
 from interactive.run_folder import RunFolder, RunInfo
 
@@ -71,6 +73,18 @@ def make_store(root: Path) -> Path:
 def make_run(path: Path) -> RunFolder:
     """Make the folder of a run that has not trained."""
     return RunFolder.create(path, config="", info=RunInfo("", 0, "test"))
+
+
+def end_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `--follow` end as soon as there is nothing left to do."""
+    idle = threading.Event()
+
+    class IdleClock(SystemClock):
+        def sleep(self, duration_s: float) -> None:
+            idle.set()
+
+    monkeypatch.setattr(relabelling, "SystemClock", IdleClock)
+    monkeypatch.setattr(Ending, "__call__", lambda self: idle.is_set())
 
 
 @contextlib.contextmanager
