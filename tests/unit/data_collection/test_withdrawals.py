@@ -332,7 +332,7 @@ def test_what_was_refused_of_withdrawn_clips_is_destroyed_too(tmp_path: Path) ->
     store = TraceStore.open(tmp_path)
     store.open_trace(sample_header())
     service = IngestService(store, StillClock())
-    secret = [encode_clip(replace(sample_clip(seq), first_frame=1)) for seq in range(3)]
+    secret = [encode_clip(sample_clip(seq + 5)) for seq in range(3)]
     for seq, body in enumerate(secret):
         assert isinstance(service.put_clip("t-1", seq, body, body_sha(body)), Quarantined)
     service.withdraw("t-1", 0, 1)
