@@ -20,6 +20,11 @@ from data_collection.trace import TraceHeader
 
 _MODULE = decode_worker.__name__
 _START_S = 60.0
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+}
+"""The GNU allocator keeps a clip's memory for the next one: a third of the time otherwise."""
 _ATTEMPTS = 2
 """A worker may die of what another program does; of a clip it dies again."""
 
@@ -197,4 +202,4 @@ def _environment() -> dict[str, str]:
     root = str(Path(next(iter(data_collection.__path__))).parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **threads, **_KEEP_MEMORY, "PYTHONPATH": os.pathsep.join(paths)}
