@@ -117,13 +117,12 @@ def decode_clip(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
         ClipCorrupt: the body is damaged, of another version, or outside the limits.
     """
     parts = _parts(body, limits)
-    frames = decode_pixels(parts.codec, parts.pixels, parts.shape)
     meta = _meta_of(parts, limits)
     return Clip(
         trace_id=meta.trace_id,
         seq=meta.seq,
         first_frame=meta.first_frame,
-        frames=frames,
+        frames=decode_pixels(parts.codec, parts.pixels, parts.shape),
         t_mono_ns=meta.t_mono_ns,
         events=meta.events,
         state=meta.state,

@@ -37,11 +37,12 @@ class DecoderFailed(OSError):
 class WorkerLimits:
     """How many workers decode at once, and what each may take for one clip.
 
+    ``time_s`` is many times what the largest clip takes, since the machine may be busy;
     ``memory_bytes`` bounds a worker's address space, where the system can.
     """
 
     workers: int = 2
-    time_s: float = 10.0
+    time_s: float = 30.0
     memory_bytes: int = 2**30
 
 

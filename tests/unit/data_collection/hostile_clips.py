@@ -55,7 +55,7 @@ class Put:
 
 def forged(meta: bytes, pixels: bytes, **head: int) -> bytes:
     """Return a body whose checksum is right, whatever it holds."""
-    fields = {"version": 1, "flags": 0, "count": FPS, "height": HEIGHT_PX, "width": WIDTH_PX}
+    fields = {"version": 2, "codec": 1, "count": FPS, "height": HEIGHT_PX, "width": WIDTH_PX}
     fields |= {"meta_bytes": len(meta), "pixel_bytes": len(pixels), **head}
     content = HEAD.pack(b"NCLP", *fields.values()) + meta + pixels
     return content + struct.pack("<I", zlib.crc32(content))
@@ -77,13 +77,13 @@ def rle_frame(size_bytes: int, declared: int | None, window_log: int = 17) -> by
             return head + bytes(blocks)
 
 
-def wide_clip(trace_id: str, side: int) -> bytes:
+def wide_clip(trace_id: str, side: int, **head: int) -> bytes:
     """Return a good clip of black frames: some kilobytes that grow to ``side``² · 15 bytes."""
     meta = {"trace_id": trace_id, "seq": 0, "first_frame": 0, "state": {}}
     meta |= {"t_mono_ns": [(n + 1) * PERIOD_NS for n in range(FPS)], "events": [[]] * FPS}
     size_bytes = side * side * 3 * FPS
     pixels = rle_frame(size_bytes, size_bytes)
-    return forged(squeeze(json.dumps(meta).encode()), pixels, width=side, height=side)
+    return forged(squeeze(json.dumps(meta).encode()), pixels, width=side, height=side, **head)
 
 
 def squeeze(data: bytes, **options: Any) -> bytes:
@@ -91,19 +91,23 @@ def squeeze(data: bytes, **options: Any) -> bytes:
     return zstandard.ZstdCompressor(**options).compress(data)
 
 
+XOR = {"version": 1, "codec": 0}
+"""The head of a body whose pixels are frames, each XOR the one before."""
 SKIPPABLE = struct.pack("<II", 0x184D2A50, 4) + b"skip"
 
 
 class Hostility:
-    """Draws requests; the same generator gives the same ones."""
+    """Draws requests to traces of a prefix; the same generator gives the same ones."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, prefix: str) -> None:
         self._rng = rng
+        self._prefix = prefix
         self._sent: list[Put] = []
-        self._waiting = {f"good-{n}": list(range(GOOD_CLIPS)) for n in range(TRACES)}
+        self._waiting = {f"{prefix}-good-{n}": list(range(GOOD_CLIPS)) for n in range(TRACES)}
         self._spoilers: tuple[Callable[[str, int], bytes], ...] = (
             self._flipped, self._cut, self._spliced, self._odd_head, self._odd_meta, self._odd_raw,
             self._odd_times, self._odd_zstd, self._odd_size, self._noise, self._odd_event,
+            self._odd_pixels,
         )  # fmt: skip
 
     def puts(self, count: int) -> Iterator[Put]:
@@ -113,6 +117,14 @@ class Hostility:
             self._sent.append(put)
             yield put
 
+    @property
+    def traces(self) -> list[str]:
+        """The traces that have to be opened."""
+        return [f"{self._prefix}-{kind}-{n}" for kind in ("good", "bad") for n in range(TRACES)]
+
+    def _bad(self) -> str:
+        return f"{self._prefix}-bad-{self._rng.randrange(TRACES)}"
+
     def _next(self) -> Put:
         chance = self._rng.random()
         if chance < 0.2 and self._sent:
@@ -121,7 +133,7 @@ class Hostility:
             return self._good()
         if chance < 0.42:
             return self._elsewhere()
-        trace_id, seq = f"bad-{self._rng.randrange(TRACES)}", self._rng.randrange(60)
+        trace_id, seq = self._bad(), self._rng.randrange(60)
         spoil = self._rng.choice(self._spoilers)
         body = spoil(trace_id, seq)
         return Put(spoil.__name__, trace_id, str(seq), body, body_sha(body))
@@ -138,7 +150,7 @@ class Hostility:
     def _elsewhere(self) -> Put:
         """A good body under another name, place or hash."""
         rng = self._rng
-        trace_id, seq = f"bad-{rng.randrange(TRACES)}", rng.randrange(60)
+        trace_id, seq = self._bad(), rng.randrange(60)
         body = encode_clip(sample_clip(seq, trace_id, look=rng.randrange(3)))
         sha = body_sha(body)
         places = ["no-such-trace", "..%2f..%2fetc", "a%00b", "UPPER", "x" * 80, "%ff", "-", "a.b"]
@@ -151,7 +163,9 @@ class Hostility:
             return Put("number", trace_id, rng.choice(numbers), body, sha)
         if draw == 2:
             return Put("sha", trace_id, str(seq), body, rng.choice(shas))
-        return Put("moved", f"good-{rng.randrange(TRACES)}", str(60 + seq), body, sha)
+        return Put(
+            "moved", f"{self._prefix}-good-{rng.randrange(TRACES)}", str(60 + seq), body, sha
+        )
 
     def _body(self, trace_id: str, seq: int) -> bytearray:
         return bytearray(encode_clip(sample_clip(seq, trace_id, look=self._rng.randrange(3))))
@@ -186,10 +200,10 @@ class Hostility:
 
     def _odd_head(self, trace_id: str, seq: int) -> bytes:
         meta, pixels = self._parts(trace_id, seq)
-        names = ["version", "flags", "count", "height", "width", "meta_bytes", "pixel_bytes"]
+        names = ["version", "codec", "count", "height", "width", "meta_bytes", "pixel_bytes"]
         name = self._rng.choice(names)
-        values = [0, 1, 2, 120, 4096, 65535]
-        if name not in ("version", "flags"):
+        values = [0, 1, 2, 3, 120, 4096, 65535]
+        if name not in ("version", "codec"):
             values += [2**31, 2**32 - 1]
         return forged(
             squeeze(json.dumps(meta).encode()), pixels, **{name: self._rng.choice(values)}
@@ -234,7 +248,7 @@ class Hostility:
 
     def _odd_zstd(self, trace_id: str, seq: int) -> bytes:
         meta, pixels = self._parts(trace_id, seq)
-        raw = zstandard.decompress(pixels)
+        raw = bytes(RAW_BYTES)
         odd: list[Callable[[], bytes]] = [
             lambda: rle_frame(RAW_BYTES, RAW_BYTES),
             lambda: rle_frame(RAW_BYTES, None),
@@ -253,14 +267,29 @@ class Hostility:
             lambda: pixels + SKIPPABLE,
             lambda: SKIPPABLE * 1000,
             lambda: b"",
-            lambda: pixels[:4] + bytes([pixels[4] | 3]) + pixels[5:],
+            lambda: rle_frame(RAW_BYTES, RAW_BYTES, window_log=31)[:-1],
             lambda: self._rng.randbytes(200),
         ]
         text = squeeze(json.dumps(meta).encode())
         if self._rng.random() < 0.3:
             bombs = [rle_frame(2**28, 2**28), rle_frame(2**22, 2**22), rle_frame(2**22, None)]
             return forged(self._rng.choice([*bombs, SKIPPABLE, text + text]), pixels)
-        return forged(text, self._rng.choice(odd)())
+        heads = [XOR, XOR, {"codec": 1}, {"codec": 2}]
+        return forged(text, self._rng.choice(odd)(), **self._rng.choice(heads))
+
+    def _odd_pixels(self, trace_id: str, seq: int) -> bytes:
+        """Bands that say other things than they are, and pixels of the other codecs."""
+        meta, pixels = self._parts(trace_id, seq)
+        text, raw = squeeze(json.dumps(meta).encode()), bytearray(zstandard.decompress(pixels))
+        for _ in range(self._rng.randrange(1, 5)):
+            # The number of bands and their places come first.
+            at = self._rng.randrange(self._rng.choice([4, 40, len(raw)]))
+            raw[at] = self._rng.choice([0, 1, 0xFF, raw[at] ^ (1 << self._rng.randrange(8))])
+        if self._rng.random() < 0.2:
+            raw = raw[: self._rng.randrange(len(raw))]
+        if self._rng.random() < 0.2:
+            return forged(text, squeeze(self._rng.randbytes(RAW_BYTES)), codec=2)
+        return forged(text, squeeze(bytes(raw)))
 
     def _odd_size(self, trace_id: str, seq: int) -> bytes:
         """Frames that add up to what the head says, in a trace of another screen."""
@@ -268,7 +297,8 @@ class Hostility:
         width, height = self._rng.choice([(16, 24), (4096, 4096), (1, 1), (24, 17), (2000, 1000)])
         size_bytes = width * height * 3 * FPS
         text = squeeze(json.dumps(meta).encode())
-        return forged(text, rle_frame(size_bytes, size_bytes), width=width, height=height)
+        pixels = rle_frame(size_bytes, size_bytes)
+        return forged(text, pixels, width=width, height=height, **XOR)
 
     def _noise(self, trace_id: str, seq: int) -> bytes:
         length = self._rng.choice([0, 1, 3, 4, 31, 32, 33, 1000, 100_000])

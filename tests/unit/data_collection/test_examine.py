@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hostile_clips import JUNK, forged, squeeze
+from hostile_clips import JUNK, XOR, forged, squeeze
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trace_samples import FPS, HEIGHT_PX, PERIOD_NS, WIDTH_PX, sample_header
@@ -90,7 +90,7 @@ metas = st.fixed_dictionaries(
 
 def holds(meta: Any, consent: Consent) -> None:
     header = replace(sample_header(), consent=consent)
-    outcome = examine(header, 0, forged(squeeze(json.dumps(meta).encode()), PIXELS))
+    outcome = examine(header, 0, forged(squeeze(json.dumps(meta).encode()), PIXELS, **XOR))
     assert isinstance(outcome, (Examined, Fault))
     if isinstance(outcome, Fault):
         assert outcome.code
