@@ -89,9 +89,7 @@ def squeeze(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
 
 
-META = squeeze(
-    b'{"trace_id":"a","seq":0,"first_frame":0,"t_mono_ns":[1],"events":[[]],"state":{}}'
-)
+META = squeeze(b'{"trace_id":"a","seq":0,"first_frame":0,"t_mono_ns":[1],"events":[[]],"state":{}}')
 BOMB = squeeze(bytes(300 * 2**20))
 NO_SIZE = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(48))
 
