@@ -11,12 +11,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import click
 import numpy as np
 
 from data_collection.desktops.scripted import ScriptedConfig, ScriptedDesktop
-from data_collection.events import Button, ButtonChanged, Event, PointerMoved
+from data_collection.events import (
+    Button,
+    ButtonChanged,
+    Event,
+    KeyChanged,
+    PointerMoved,
+    TextTyped,
+    WheelTurned,
+)
 from data_collection.users import make_user
 
 SCHEMA = "neuralos.benchmark.scripted_desktop/1"
@@ -45,14 +54,61 @@ def moving_cursor(desktop: ScriptedDesktop, frames: int) -> float:
 def dragged_window(desktop: ScriptedDesktop, frames: int) -> float:
     """Return the seconds for frames in which a window moves, so that all is repainted."""
     desktop.reset(0)
-    home = desktop.state()["icons"][0]["rect"]
-    for _ in range(2):
-        desktop.step([ButtonChanged(Button.LEFT, True, home[0] + 8, home[1] + 8)])
-    bar = desktop.state()["windows"][-1]["title_bar"]
-    x_px, y_px = bar[0] + 16, bar[1] + 8
-    desktop.step([ButtonChanged(Button.LEFT, True, x_px, y_px)])
-    events = [[PointerMoved(x_px + 8 * (t % 8), y_px + 8 * (t % 5))] for t in range(frames)]
+    x_px, y_px = _opened(desktop, "Home")["title_bar"][:2]
+    desktop.step([ButtonChanged(Button.LEFT, True, x_px + 16, y_px + 8)])
+    events = [[PointerMoved(x_px + 16 + 8 * (t % 8), y_px + 8 * (t % 5))] for t in range(frames)]
     return _stepped(desktop, events)
+
+
+def resized_window(desktop: ScriptedDesktop, frames: int) -> float:
+    """Return the seconds for frames in which a page is laid out for another width."""
+    desktop.reset(0)
+    x_px, y_px, width_px, height_px = _opened(desktop, "Browser")["resize_corner"]
+    grip = (x_px + width_px // 2, y_px + height_px // 2)
+    desktop.step([ButtonChanged(Button.LEFT, True, *grip)])
+    events = [[PointerMoved(grip[0] - 8 * (t % 13), grip[1] - 8 * (t % 11))] for t in range(frames)]
+    return _stepped(desktop, events)
+
+
+def typing(desktop: ScriptedDesktop, frames: int) -> float:
+    """Return the seconds for frames in each of which a character is typed in the terminal."""
+    desktop.reset(0)
+    _opened(desktop, "Terminal")
+    line = "echo the quick brown fox"
+    events: list[list[Event]] = []
+    for t in range(frames):
+        at = t % (len(line) + 1)
+        end: list[Event] = [KeyChanged(40, "Return", True), KeyChanged(40, "Return", False)]
+        events.append([TextTyped(line[at])] if at < len(line) else end)
+    return _stepped(desktop, events)
+
+
+def browsing(desktop: ScriptedDesktop, frames: int) -> float:
+    """Return the seconds for frames in which a page is scrolled, or every tenth left by a link."""
+    desktop.reset(0)
+    x_px, y_px, width_px, height_px = _opened(desktop, "Browser")["rect"]
+    desktop.step([PointerMoved(x_px + width_px // 2, y_px + height_px // 2)])
+    start_s = time.perf_counter()
+    for t in range(frames):
+        if t % 10:
+            desktop.step([WheelTurned(0, 1 if t % 4 < 2 else -1)])
+            continue
+        links = desktop.state()["browser"]["links"]
+        left_px, top_px = links[t // 10 % len(links)]["rect"][:2]
+        desktop.step([ButtonChanged(Button.LEFT, True, left_px, top_px)])
+    return time.perf_counter() - start_s
+
+
+def _opened(desktop: ScriptedDesktop, app: str) -> dict[str, Any]:
+    """Double-click an icon, wait, and return its window's state."""
+    rects = {icon["name"]: icon["rect"] for icon in desktop.state()["icons"]}
+    x_px, y_px = rects[app][:2]
+    for _ in range(2):
+        desktop.step([ButtonChanged(Button.LEFT, True, x_px + 8, y_px + 8)])
+    for _ in range(desktop.config.launch_frames):
+        desktop.step([])
+    window: dict[str, Any] = desktop.state()["windows"][-1]
+    return window
 
 
 def user_at_work(name: str) -> Callable[[ScriptedDesktop, int], float]:
@@ -80,6 +136,9 @@ def _stepped(desktop: ScriptedDesktop, events: Sequence[Sequence[Event]]) -> flo
 CASES: dict[str, Callable[[ScriptedDesktop, int], float]] = {
     "moving cursor": moving_cursor,
     "dragged window": dragged_window,
+    "resized window": resized_window,
+    "typing": typing,
+    "browsing": browsing,
     "task user": user_at_work("task"),
     "explorer": user_at_work("explorer"),
 }

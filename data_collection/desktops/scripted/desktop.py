@@ -70,14 +70,16 @@ class ScriptedDesktop:
 
     def step(self, events: Sequence[Event]) -> Frame:
         """Take one tick's events in order and return what the screen shows then."""
+        changing = self._may_change(events)
         self._session.advance()
         for event in events:
             self._take(event)
             self._session.follow()
-        scene = self._current_scene()
-        if scene != self._scene:
-            self._scene = scene
-            self._background = self._painter.paint(scene)
+        if changing:
+            scene = self._current_scene()
+            if scene != self._scene:
+                self._scene = scene
+                self._background = self._painter.paint(scene)
         return self._frame()
 
     def state(self) -> dict[str, Any]:
@@ -86,6 +88,16 @@ class ScriptedDesktop:
 
     def close(self) -> None:
         """Release nothing: there is nothing to release."""
+
+    def _may_change(self, events: Sequence[Event]) -> bool:
+        """Say whether this tick may change more than where the cursor is."""
+        session = self._session
+        return (
+            session.moving
+            or session.menu is not None
+            or self._pointer.drag is not None
+            or any(not isinstance(event, PointerMoved) for event in events)
+        )
 
     def _take(self, event: Event) -> None:
         session, pointer = self._session, self._pointer

@@ -16,6 +16,11 @@ class HeldKey:
         self._scancode: int | None = None
         self._ticks = 0
 
+    @property
+    def held(self) -> bool:
+        """Whether a key that goes on acting is held."""
+        return self._scancode is not None
+
     def change(self, scancode: int, down: bool) -> None:
         """Take note of a key that went down or up."""
         if down:

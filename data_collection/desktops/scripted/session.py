@@ -168,6 +168,11 @@ class Session:
 
     # What time and keys do.
 
+    @property
+    def moving(self) -> bool:
+        """Whether the next tick changes something by itself."""
+        return self.launch is not None or self._held.held
+
     def advance(self) -> None:
         """Let one tick pass."""
         self.tick += 1

@@ -58,7 +58,10 @@ def _open_folder(view: View, rng: np.random.Generator) -> Task | None:
 
 
 def _create_folder(view: View, rng: np.random.Generator) -> Task | None:
-    name = "" if view.free_slots == 0 else _new_name(view, rng)
+    # A desktop without icons is not up yet, or keeps no folders.
+    if not view.icons or view.free_slots == 0:
+        return None
+    name = _new_name(view, rng)
     return CreateFolder(name) if name else None
 
 
