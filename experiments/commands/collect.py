@@ -37,6 +37,7 @@ from experiments.console import Failure, Status, emit, json_option, note
 from experiments.contact_sheet import write_sheet
 from experiments.durations import Duration
 from experiments.ending import Ending
+from interactive.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
 
 _PROBLEMS_SHOWN = 5
@@ -65,7 +66,7 @@ _PROBLEMS_SHOWN = 5
 @click.option("--seed", default=0, show_default=True, help="Seed of desktops and users.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("traces"),
-    show_default=True, help="Folder of the trace store that they go to.",
+    show_default=True, help="Folder of the trace store that they go to, or of a run at rest.",
 )  # fmt: skip
 @click.option(
     "--source", default=BASE_SOURCE, show_default=True,
@@ -103,7 +104,8 @@ def collect(
     # A desktop that cannot be made here is a matter of the machine, and said before anything.
     make_desktop(desktop, profile=profile).close()
     plan = CollectPlan(desktop, user, traces, max(1, round(seconds)), seed, profile, source=source)
-    store = TraceStore.open(out)
+    run = RunFolder(out)
+    store = TraceStore.open(run.traces if run.info_file.is_file() else out)
     try:
         with Ending() as ending:
             values = collect_into(store, plan, workers, ending)

@@ -7,6 +7,7 @@ import click
 from experiments.commands.traces.checking import recover, verify
 from experiments.commands.traces.looking import list_traces, show
 from experiments.commands.traces.moving import export, import_traces, push
+from experiments.commands.traces.playing import play
 from experiments.commands.traces.relabelling import relabel
 from experiments.commands.traces.taking_back import delete
 
@@ -19,5 +20,16 @@ def traces() -> None:
     """
 
 
-for _command in (list_traces, show, verify, recover, relabel, push, export, import_traces, delete):
+for _command in (
+    list_traces,
+    show,
+    verify,
+    recover,
+    play,
+    relabel,
+    push,
+    export,
+    import_traces,
+    delete,
+):
     traces.add_command(_command)

@@ -22,6 +22,7 @@ from experiments.cli import cli
 from experiments.collecting import CollectPlan, standings
 from experiments.console import run_cli
 from experiments.contact_sheet import evenly_spaced
+from interactive.run_folder import RunFolder, RunInfo
 
 SMALL = ("--traces", "2", "--seconds", "2", "--seed", "4", "--json")
 
@@ -122,6 +123,19 @@ def test_a_sheet_has_a_row_for_each_trace(
     # The wallpaper shows in both rows and in the last column.
     corners = [picture[60, 20], picture[-30, 20], picture[60, -20], picture[-30, -20]]
     assert all(corner.max() - corner.min() > 20 for corner in corners)
+
+
+def test_a_runs_folder_stands_for_its_traces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder.create(tmp_path / "run", config="", info=RunInfo("", 0, "test"))
+    plan = CollectPlan("scripted", "task", traces=2, seconds=2, seed=4)
+    store = TraceStore.open(run.traces)
+    for number in range(2):
+        fill(store, plan, number, range(2))
+    store.close()
+    status, said = neuralos(capsys, "collect", *SMALL, "--out", run.path)
+    assert (status, said["made_frames"], said["verified"]) == (0, 0, True)
 
 
 def test_an_unknown_user_is_named_before_anything_is_made(

@@ -224,3 +224,27 @@ def test_relabel_names_what_it_refuses_and_why(store: Path, neuralos: Neuralos) 
 def test_following_needs_a_server(store: Path, neuralos: Neuralos) -> None:
     status, said = neuralos("traces", "relabel", store, "--follow")
     assert (status, said["error"]["code"]) == (2, "not_served")
+
+
+def test_play_shows_a_replay_beside_its_origin(
+    store: Path, tmp_path: Path, neuralos: Neuralos
+) -> None:
+    shot = tmp_path / "shots" / "player.png"
+    status, said = neuralos("traces", "play", store, FIRST, "--shot", shot, "--frame", 7)
+    assert (status, [trace["id"] for trace in said["traces"]]) == (0, [FIRST])
+    alone = np.asarray(Image.open(shot))
+    assert neuralos("traces", "relabel", store, FIRST)[0] == 0
+    status, said = neuralos("traces", "play", store, FIRST, "--shot", shot, "--frame", 7)
+    assert [trace["id"] for trace in said["traces"]] == [FIRST, f"{FIRST}-on-scripted"]
+    both = np.asarray(Image.open(shot))
+    assert both.shape[1] > 1.5 * alone.shape[1]
+    origin = neuralos("traces", "play", store, f"{FIRST}-on-scripted", "--shot", shot)[1]
+    assert [trace["id"] for trace in origin["traces"]] == [f"{FIRST}-on-scripted", FIRST]
+    status, said = neuralos("traces", "play", store, FIRST, "--alone", "--shot", shot)
+    assert [trace["id"] for trace in said["traces"]] == [FIRST]
+
+
+def test_a_trace_without_clips_is_not_played(store: Path, neuralos: Neuralos) -> None:
+    assert neuralos("traces", "delete", store, FIRST, "--yes")[0] == 0
+    status, said = neuralos("traces", "play", store, FIRST, "--shot", store / "shot.png")
+    assert (status, said["error"]["code"]) == (2, "nothing_to_play")
