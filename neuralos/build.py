@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from neuralos.data.reading import OpenClip, make_reader
+from neuralos.data.reading import ClipSource, make_reader
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.simulator import Simulator
 from neuralos.run_config import NeuralosConfig
@@ -31,13 +31,13 @@ def build_simulator(config: SimulatorConfig, seed: int) -> Simulator:
 
 
 def build_trainer(
-    config: NeuralosConfig, open_clip: OpenClip, clock: Callable[[], float]
+    config: NeuralosConfig, source: ClipSource, clock: Callable[[], float]
 ) -> Trainer:
     """Return a trainer before its first step, without data.
 
     Args:
         config: what to build.
-        open_clip: reads the clip of a row.
+        source: reads the clips of rows.
         clock: seconds, for the timings of reports only.
     """
     simulator = build_simulator(config.simulator, config.training.seed)
@@ -48,6 +48,6 @@ def build_trainer(
         simulator=simulator,
         optimizer=Optimizer(simulator, config.optimizer),
         mixture=config.mixture,
-        reader=make_reader(open_clip, config.lanes.workers),
+        reader=make_reader(source, config.lanes.workers),
         clock=clock,
     )

@@ -16,7 +16,7 @@ from interactive.outcome import Reason, Rejected
 from interactive.trainer import DataLost, DataRow, EvaluationResult, Plan, StepRecord
 from neuralos.build import build_trainer, make_deterministic
 from neuralos.data.mixture import SOURCES, nearest_source
-from neuralos.data.reading import ClipsUnreadable, open_clips
+from neuralos.data.reading import ClipsUnreadable, clips_of
 from neuralos.fingerprint import fingerprint
 from neuralos.rollout import Recording, write_strip
 from neuralos.run_config import NeuralosConfig, read_config
@@ -180,7 +180,7 @@ def create_trainer(config_path: Path, run_dir: Path) -> SteeredTrainer:
     make_deterministic()
     config = read_config(config_path)
     traces = run_dir / TRACES_FOLDER
-    trainer = build_trainer(config, open_clips(traces), time.perf_counter)
+    trainer = build_trainer(config, clips_of(traces), time.perf_counter)
     return SteeredTrainer(trainer, config, run_dir)
 
 

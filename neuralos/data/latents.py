@@ -85,14 +85,17 @@ class LatentStore:
 
     def _read(self, rows: Sequence[ClipRow]) -> dict[int, ReadClip]:
         """Read clips, and the events of those before them that are always looked at."""
-        around = {row.commit: row for row in rows}
+        whole = {row.commit for row in rows}
+        before = {
+            one.commit: one
+            for row in rows
+            for one in islice(self._clips.before(row), _LOOK_BACK)
+            if one.commit not in self._events and one.commit not in whole
+        }
+        read, events = self._reader.read(rows, list(before.values()))
         for row in rows:
-            for before in islice(self._clips.before(row), _LOOK_BACK):
-                if before.commit not in self._events:
-                    around.setdefault(before.commit, before)
-        read = self._reader.read(list(around.values()))
-        for commit, clip in read.items():
-            self._events[commit] = clip.events
+            events[row.commit] = read[row.commit].events
+        self._events.update(events)
         return read
 
     def _encode(self, row: ClipRow, clip: ReadClip) -> EncodedClip:
@@ -114,7 +117,7 @@ class LatentStore:
         earlier: list[ClipEvents] = []
         for count, before in enumerate(self._clips.before(row), 1):
             if before.commit not in self._events:
-                self._read([before])
+                self._events.update(self._reader.read((), [before])[1])
             earlier.append(self._events[before.commit])
             if count >= _LOOK_BACK and any(map(_says_where, earlier)):
                 break

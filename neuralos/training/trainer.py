@@ -235,7 +235,7 @@ class Trainer:
         stride = -(-len(rows) // self.config.fit_clips)
         frames = []
         for row in rows[::stride]:
-            clip = self._reader.read([row])[row.commit].frames
+            clip = self._reader.read([row])[0][row.commit].frames
             frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
         self._first_clip = rows[0].commit
         self.simulator.first_frame.copy_(torch.from_numpy(frames[0][0]))
@@ -247,7 +247,7 @@ class Trainer:
         self.simulator.first_frame.zero_()
         for row in self._clips.targets()[:1]:
             with suppress(ClipsUnreadable):
-                frames = self._reader.read([row])[row.commit].frames
+                frames = self._reader.read([row])[0][row.commit].frames
                 self.simulator.first_frame.copy_(torch.from_numpy(frames[0]))
                 self._first_clip = row.commit
 

@@ -13,7 +13,7 @@ from data_collection.trace import Clip, ClipRow
 from neuralos.data.batch import Batch
 from neuralos.data.encode import encode_action, encode_keys, enlarge_frame, reduce_frames
 from neuralos.data.latents import LatentStore, encode_frames
-from neuralos.data.reading import ClipReader
+from neuralos.data.reading import ClipReader, ClipSource
 from neuralos.data.rows import AdoptedClips
 from neuralos.models.cursor import CursorTable, covered_cells
 from neuralos.models.patch_code import PatchCode
@@ -70,7 +70,10 @@ def test_action_at_a_clips_start_comes_from_the_clips_before(recorded: Recorded)
         return read_clip(run_dir / "traces", row)
 
     code = fitted(desktop_frames())
-    last_first, in_order = (LatentStore(ClipReader(read), clips, code, kept) for kept in (1, 9))
+    last_first, in_order = (
+        LatentStore(ClipReader(ClipSource(read, lambda row: read(row).events)), clips, code, kept)
+        for kept in (1, 9)
+    )
     for row in rows[:2]:
         in_order.get([row])
     one, two = (store.get([rows[2]])[rows[2].commit] for store in (last_first, in_order))

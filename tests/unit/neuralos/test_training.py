@@ -19,7 +19,7 @@ from neuralos.build import build_simulator
 from neuralos.control import SteeredTrainer, create_trainer
 from neuralos.data.encode import reduce_frames
 from neuralos.data.latents import EncodedClip, LatentStore
-from neuralos.data.reading import ClipReader, open_clips
+from neuralos.data.reading import ClipReader, ClipSource, clips_of
 from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import Segment
 from neuralos.data.segments import assemble
@@ -113,7 +113,7 @@ def test_the_same_segments_are_drawn_better_after_some_updates(
     clips = AdoptedClips()
     clips.adopt(len(rows), rows)
     simulator.code.fit(reduce_frames(read_clip(run_dir / "traces", rows[0]).frames))
-    store = LatentStore(ClipReader(open_clips(run_dir / "traces")), clips, simulator.code, 9)
+    store = LatentStore(ClipReader(clips_of(run_dir / "traces")), clips, simulator.code, 9)
     segments = [Segment(f"trace-{index}", 8, 12, starts=True, fresh=False) for index in (0, 1)]
     batch, _ = assemble(segments, 12, clips, store)
     optimizer = Optimizer(simulator, OptimizerConfig(lr=1e-2, warmup_steps=1))
@@ -217,12 +217,22 @@ def test_a_clip_that_comes_late_changes_what_is_kept_of_the_next(recorded: Recor
     changed = 0
     for first, late, last in (rows[0:3], rows[3:6], rows[6:9]):
         clips, whole = AdoptedClips(), AdoptedClips()
-        store = LatentStore(ClipReader(read), clips, PatchCode(4), cached_clips=9)
+        store = LatentStore(
+            ClipReader(ClipSource(read, lambda row: read(row).events)),
+            clips,
+            PatchCode(4),
+            cached_clips=9,
+        )
         store.forget(clips.adopt(last.commit, [first, last]))
         alone = store.get([last])
         store.forget(clips.adopt(last.commit + 1, [late]))
         whole.adopt(last.commit + 1, [first, late, last])
-        restarted = LatentStore(ClipReader(read), whole, PatchCode(4), cached_clips=9).get([last])
+        restarted = LatentStore(
+            ClipReader(ClipSource(read, lambda row: read(row).events)),
+            whole,
+            PatchCode(4),
+            cached_clips=9,
+        ).get([last])
         changed += not same(alone, restarted)
         assert same(store.get([last]), restarted)
     assert changed, "in some trace the late clip tells what is held when the next begins"
