@@ -16,6 +16,7 @@ from data_collection.clock import SystemClock
 from data_collection.desktops.desktop import Desktop
 from data_collection.desktops.pair import Desktops
 from data_collection.desktops.process import ProcessConfig, ProcessDesktop
+from data_collection.desktops.registry import PROFILES
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.recording.recorder import Recorder, RecorderConfig
 from data_collection.recording.sinks import BackgroundSink, SpoolSink, StoreSink
@@ -75,15 +76,41 @@ def simulator_desktop(checkpoint: str | None, run_dir: str | None) -> ProcessDes
     return desktop
 
 
-def desktops_of(name: str) -> tuple[Desktops, str]:
+def real_desktop(profile: str) -> ProcessDesktop:
+    """Start a real desktop beside the window, in a process that may take its time.
+
+    Raises:
+        ProgramsMissing: what it is made of is not installed; ``hint`` is the line that does.
+    """
+    from data_collection.desktops.x11 import X11Config, require_programs
+
+    require_programs(X11Config(profile=profile))
+    arguments = {"name": "x11", "profile": profile}
+    desktop = ProcessDesktop(
+        ProcessConfig(
+            "data_collection.desktops.registry:make_desktop",
+            arguments,
+            # A reset starts a whole session, and its end puts one away.
+            step_timeout_s=90.0,
+            close_timeout_s=10.0,
+        )
+    )
+    desktop.start()
+    return desktop
+
+
+def desktops_of(name: str, profile: str = PROFILES[0]) -> tuple[Desktops, str]:
     """Return the desktops behind ``--desktop NAME`` and which of them comes first.
 
     Raises:
+        ProgramsMissing: what a real desktop is made of is not installed.
         Failure: there is no desktop and no checkpoint of that name.
         CheckpointDamaged: the checkpoint's files are not those of its manifest.
     """
     if name == "scripted":
         return Desktops(ScriptedDesktop()), "real"
+    if name == "x11":
+        return Desktops(real_desktop(profile)), "real"
     if Path(name).is_dir():
         path = Path(name).resolve()
         CheckpointLibrary(path.parent).verify(path.name)
@@ -92,7 +119,7 @@ def desktops_of(name: str) -> tuple[Desktops, str]:
         Status.USAGE,
         "unknown_desktop",
         f"no desktop {name!r}.",
-        "Say scripted, or the folder of a checkpoint.",
+        "Say scripted, x11, or the folder of a checkpoint.",
     )
 
 
@@ -186,7 +213,7 @@ def run_window(
     look: WindowConfig,
     until: Callable[[], bool],
 ) -> tuple[Tally, float]:
-    """Open the window, record until it is closed or ``until()``, and close it.
+    """Open the window, record until it is closed or ``until()``; close it and the desktop.
 
     Returns:
         What was recorded, and the frames a second of the last two seconds.
@@ -208,13 +235,16 @@ def run_window(
         telemetry=telemetry,
         user=make_user(sitter.script) if sitter.script else None,
     )
-    window.open()
     try:
-        tally = recorder.run(until)
-        return tally, recorder.fps
+        window.open()
+        try:
+            tally = recorder.run(until)
+            return tally, recorder.fps
+        finally:
+            background.close()
+            window.close()
     finally:
-        background.close()
-        window.close()
+        desktops.real.close()
 
 
 def record_to_server(

@@ -40,6 +40,7 @@ class ProcessConfig:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     start_timeout_s: float = 120.0
     step_timeout_s: float = 20.0
+    close_timeout_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class ProcessDesktop:
             self._pipe.close()
             self._pipe = None
         if self._child is not None:
-            self._child.join(1.0)
+            self._child.join(self.config.close_timeout_s)
             if self._child.is_alive():
                 self._child.kill()
                 self._child.join()

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from data_collection.desktops.registry import PROFILES
 from experiments.commands.window_options import hold_option, host_key_option
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.doctor import has_display
@@ -27,7 +28,17 @@ from neuralos.data.mixture import LIVE_SOURCE
 
 @click.command()
 @click.option(
-    "--desktop", default="scripted", show_default=True, help="scripted, or a checkpoint's folder."
+    "--desktop",
+    default="scripted",
+    show_default=True,
+    help="scripted, x11 (a real one), or a checkpoint's folder.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(PROFILES),
+    default=PROFILES[0],
+    show_default=True,
+    help="What runs on an x11 desktop.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of a trace store to record into."
@@ -51,6 +62,7 @@ from neuralos.data.mixture import LIVE_SOURCE
 @json_option
 def record(
     desktop: str,
+    profile: str,
     out: Path | None,
     server: str | None,
     token_file: Path | None,
@@ -77,7 +89,7 @@ def record(
         )
     if not has_display():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    desktops, start_on = desktops_of(desktop)
+    desktops, start_on = desktops_of(desktop, profile)
     sitter = Sitter(user, seed)
     source = LIVE_SOURCE if server else "person"
     config = sitter.config(source, start_on=start_on, record=True, hold_s=hold_s)
