@@ -97,8 +97,8 @@ def collect(
     neuralos collect --desktop x11 --user explorer --workers 2 --out traces
 
     The same command again makes only what is missing. On the scripted desktop the same seed
-    gives the same bytes. Ctrl-C ends it cleanly. Exits with 1 where a trace ended early or
-    did not verify, and says which and why.
+    gives the same clips, byte for byte. Ctrl-C ends it cleanly. Exits with 1 where a trace
+    ended early or did not verify, and says which and why.
     """  # noqa: D301
     make_user(user)
     # A desktop that cannot be made here is a matter of the machine, and said before anything.

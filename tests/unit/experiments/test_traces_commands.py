@@ -9,6 +9,9 @@ from PIL import Image
 from traces_desk import FIRST, SECOND, Neuralos, drawn, make_run, make_store, put
 
 from data_collection.storage.store import TraceStore
+from data_collection.trace import ClipRow
+from interactive.metrics import MetricsRow, MetricsWriter
+from interactive.trainer import StepRecord
 
 
 @pytest.fixture(scope="module")
@@ -185,14 +188,34 @@ def test_a_stopped_run_that_needs_the_bytes_no_more_destroys_them_at_once(
     assert neuralos("traces", "list", run.path)[1]["traces"][0]["withdrawn_clips"] == 2
 
 
+def test_delete_says_how_many_steps_have_learned_from_the_clips(
+    tmp_path: Path, neuralos: Neuralos
+) -> None:
+    run = make_run(tmp_path / "run")
+    make_store(run.traces)
+    commits = [row.commit for row in rows_of(run.traces, SECOND)]
+    metrics = MetricsWriter.open(run.metrics)
+    for step, used in enumerate(([commits[0]], [1], commits, [commits[1]]), start=1):
+        record = StepRecord(step, loss=1.0, grad_norm=1.0, lr=0.1, commits=tuple(used), digest=None)
+        metrics.append(MetricsRow.of(record, branch="main", mark=4, entries=0, wall_s=1.0))
+    metrics.close()
+    status, said = neuralos("traces", "delete", run.path, SECOND, "--clips", "1", "--yes")
+    assert (status, said["steps_that_learned"]) == (0, 2)
+    assert "2 steps" in said["remains"]
+
+
 def read_body(store: Path, trace_id: str, seq: int) -> bytes:
-    opened = TraceStore.open(store)
-    try:
-        row = opened.index.trace_rows(trace_id)[seq]
-    finally:
-        opened.close()
+    row = rows_of(store, trace_id)[seq]
     content = (store / row.file).read_bytes()
     return content[row.offset : row.offset + row.length]
+
+
+def rows_of(store: Path, trace_id: str) -> list[ClipRow]:
+    opened = TraceStore.open(store)
+    try:
+        return opened.index.trace_rows(trace_id)
+    finally:
+        opened.close()
 
 
 def test_relabel_measures_the_floor_and_is_not_done_twice(store: Path, neuralos: Neuralos) -> None:
