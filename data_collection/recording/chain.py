@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_collection.events import ButtonChanged, Marker, PointerMoved
-from data_collection.storage.reading import read_clip
-from data_collection.trace import Clip, ClipRow, ClipState, TraceHeader
+from data_collection.storage.codec import ClipMeta, decode_meta
+from data_collection.storage.reading import read_body
+from data_collection.trace import ClipRow, ClipState, TraceHeader
 
 RESET = "reset"
 REDACTED = "redact"
@@ -38,14 +39,14 @@ class Stretch:
     header: TraceHeader
     rows: tuple[ClipRow, ...]
 
-    def clips(self, root: Path) -> Iterator[Clip]:
-        """Read its clips in order.
+    def clips(self, root: Path) -> Iterator[ClipMeta]:
+        """Read its clips in order, all but their pixels.
 
         Raises:
             ClipCorrupt: a clip's bytes are damaged.
         """
         for row in self.rows:
-            yield read_clip(root, row)
+            yield decode_meta(read_body(root, row))
 
     @property
     def frames(self) -> int:
@@ -95,7 +96,7 @@ def begins_with_reset(stretch: Stretch, root: Path) -> bool:
     return any(isinstance(event, Marker) and event.kind == RESET for event in first.events[0])
 
 
-def check_replayable(clip: Clip, width_px: int, height_px: int) -> None:
+def check_replayable(clip: ClipMeta, width_px: int, height_px: int) -> None:
     """Refuse a clip whose pointer leaves a screen, or whose events were redacted.
 
     Raises:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_collection.events import Event, Marker
+from data_collection.storage.codec import ClipMeta
 from data_collection.trace import Clip
 from data_collection.users.user import User
 
@@ -73,7 +74,7 @@ class GoalNotes:
         return [_marker(BEGUN, goal)]
 
 
-def goal_outcomes(clips: Iterable[Clip]) -> list[GoalOutcome]:
+def goal_outcomes(clips: Iterable[Clip | ClipMeta]) -> list[GoalOutcome]:
     """Return the goals of a trace's clips in order; one without an end is unfinished."""
     outcomes: list[GoalOutcome] = []
     begun: str | None = None

@@ -121,5 +121,12 @@ def relabel(
                 if stretch is wanted:
                     frames.append(frame)
             if stretch is wanted:
-                state = desktop.state()
-                yield replace(clip, trace_id=trace_id, frames=np.stack(frames), state=state)
+                yield Clip(
+                    trace_id=trace_id,
+                    seq=clip.seq,
+                    first_frame=clip.first_frame,
+                    frames=np.stack(frames),
+                    t_mono_ns=clip.t_mono_ns,
+                    events=clip.events,
+                    state=desktop.state(),
+                )

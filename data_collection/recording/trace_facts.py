@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from data_collection.recording.goals import (
     goal_outcomes,
 )
 from data_collection.recording.pace import NS_PER_S
-from data_collection.storage.store import read_clip
-from data_collection.trace import Clip, ClipRow, ClipState
+from data_collection.storage.codec import ClipMeta, decode_meta
+from data_collection.storage.reading import read_body
+from data_collection.trace import ClipRow, ClipState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,12 @@ class TraceFacts:
         return all_reached(self.outcomes)
 
 
-def read_trace(
-    root: Path, rows: Sequence[ClipRow], on_clip: Callable[[Clip], None] = lambda clip: None
-) -> TraceFacts:
-    """Read a trace's clips, decode each, and say what they show.
+def read_trace(root: Path, rows: Sequence[ClipRow]) -> TraceFacts:
+    """Read a trace's clips, all but their pixels, and say what they show.
 
     Args:
         root: the store's folder.
         rows: the trace's rows in order; withdrawn ones are passed over.
-        on_clip: is given each clip as it is read.
 
     Raises:
         ClipCorrupt: a clip's bytes are damaged.
@@ -60,10 +58,9 @@ def read_trace(
     events: Counter[str] = Counter()
     times: list[int] = []
 
-    def clips() -> Iterator[Clip]:
+    def clips() -> Iterator[ClipMeta]:
         for row in present:
-            clip = read_clip(root, row)
-            on_clip(clip)
+            clip = decode_meta(read_body(root, row))
             times.extend(clip.t_mono_ns)
             events.update(event.type for group in clip.events for event in group)
             yield clip
