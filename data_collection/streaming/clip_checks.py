@@ -29,6 +29,8 @@ MAX_EVENTS = 4096
 MAX_SCANCODE = 512
 MAX_WHEEL = 1000
 MAX_TEXT = 1000
+_REDACTS = ("redact_start", "redacted")
+_REDACTION_END = "redact_end"
 MAX_DEPTH = 64
 """How deep the values of a state may be nested."""
 
@@ -48,6 +50,7 @@ def check_clip(clip: Clip, header: TraceHeader) -> Fault | None:
         or _check_times(clip, header)
         or _check_events(clip, header)
         or _check_consent(clip, header)
+        or _check_redaction(clip)
         or check_state(clip.state)
     )
 
@@ -138,6 +141,24 @@ def _check_consent(clip: Clip, header: TraceHeader) -> Fault | None:
         if event.kind == "consent":
             return None
     return Fault("consent", "the trace does not begin with the marker of the consent given")
+
+
+def _check_redaction(clip: Clip) -> Fault | None:
+    """While a person redacts, nothing typed or pressed may have left the window."""
+    is_on = False
+    for group in clip.events:
+        kinds = {event.kind for event in group if isinstance(event, Marker)}
+        is_on = is_on or not kinds.isdisjoint(_REDACTS)
+        if is_on and any(map(_tells, group)):
+            return Fault("redaction", "holds what was typed or pressed while redacting")
+        is_on = is_on and _REDACTION_END not in kinds
+    return None
+
+
+def _tells(event: Event) -> bool:
+    if isinstance(event, (KeyChanged, ButtonChanged)):
+        return event.down
+    return isinstance(event, TextTyped)
 
 
 def check_state(state: dict[str, Any]) -> Fault | None:

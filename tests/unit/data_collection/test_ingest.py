@@ -237,6 +237,19 @@ def test_a_persons_trace_begins_with_the_consent(ingest: Ingest, frame_source: s
     assert isinstance(ingest.put(sample_clip(1, "t-2"), "t-2"), Accepted)
 
 
+@pytest.mark.parametrize("event", [TextTyped("x"), KeyChanged(4, "a", True)])
+def test_nothing_typed_while_redacting_is_kept(ingest: Ingest, event: Event) -> None:
+    start, end = (Marker("redact_start"),), (Marker("redact_end"),)
+    up = (KeyChanged(4, "a", False),)
+    for groups in (((*start, event), (), (), (), ()), (start, (), (event,), (), end)):
+        leak = ingest.put(acting(sample_clip(0), *groups))
+        assert isinstance(leak, Quarantined)
+        assert leak.code == "redaction"
+    kept = ingest.put(acting(sample_clip(0), (event,), (*start, *up), (), end, (event,)))
+    assert isinstance(kept, Accepted)
+    assert kept.row.weight == 0
+
+
 def test_a_gap_between_clips_is_a_fault_like_one_inside(ingest: Ingest) -> None:
     assert isinstance(ingest.put(sample_clip(1)), Accepted)
     later = tuple(t + 6 * 10**9 for t in sample_clip(2).t_mono_ns)
