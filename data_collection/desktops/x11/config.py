@@ -11,6 +11,7 @@ class Profile(str, Enum):
     """Which programs make up the desktop."""
 
     LEAN = "lean"
+    XFCE = "xfce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class X11Config:
     """A real desktop in a display of its own.
 
     Attributes:
-        profile: ``lean`` (openbox, pcmanfm, xterm).
+        profile: ``lean`` (openbox, pcmanfm, xterm) or ``xfce`` (as in the NeuralOS paper).
         width_px: width of the screen.
         height_px: height of the screen.
         browser: whether there is a browser, and an icon that starts it.

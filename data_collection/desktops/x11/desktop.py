@@ -182,10 +182,10 @@ def _open(config: X11Config, programs: ProfilePrograms) -> _Open:
         windows = WindowReader(Asking(screen.display))
         windows.watch()
         _start_programs(home, programs, name, windows)
-        _wait_until_still(session, screen, config.start_timeout_s)
+        first = _wait_until_still(session, screen, config.start_timeout_s)
         injector = Injector(screen.display, config.width_px, config.height_px)
         injector.prepare()
-        reader = StateReader(home, programs, windows, site)
+        reader = StateReader(home, programs, windows, site, first)
     except BaseException as error:
         if screen is not None:
             screen.close()
@@ -201,7 +201,7 @@ def _start_programs(
     home: Home, programs: ProfilePrograms, display: str, windows: WindowReader
 ) -> None:
     session, timeout_s = home.session, home.config.start_timeout_s
-    env = home.env | {"DISPLAY": display}
+    env = home.env | dict(programs.env) | {"DISPLAY": display}
     bus = ["dbus-daemon", f"--config-file={session.run_dir / 'bus.conf'}"]
     session.run("dbus-daemon", [*bus, "--nofork", "--nopidfile", "--nosyslog"], env)
     manager = programs.window_manager
@@ -213,8 +213,8 @@ def _start_programs(
     session.wait_for("the desktop's window", windows.desktop_up, timeout_s)
 
 
-def _wait_until_still(session: Session, screen: Screen, timeout_s: float) -> None:
-    """Return once the desktop is painted: the same picture of more than one colour for a while."""
+def _wait_until_still(session: Session, screen: Screen, timeout_s: float) -> Frame:
+    """Return the desktop once it is painted: the same picture of many colours for a while."""
     import time
 
     last: Frame | None = None
@@ -230,6 +230,8 @@ def _wait_until_still(session: Session, screen: Screen, timeout_s: float) -> Non
         return same >= _STILL_GRABS
 
     session.wait_for("a still desktop", still, timeout_s)
+    assert last is not None
+    return last
 
 
 def _close(opened: _Open | None) -> None:

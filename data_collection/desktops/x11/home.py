@@ -18,8 +18,6 @@ ICON_PX = 32
 APPS = ("Home", "Trash", "Terminal", "Browser")
 """The icons of the desktop, from top to bottom."""
 
-DIALOG_TITLES = {"Creating New Folder": "lean", "Create New Folder": "xfce"}
-
 _THEME_NAMES = {
     "folder": "folder", "inode-directory": "folder", "user-home": "home", "user-desktop": "folder",
     "folder-home": "home", "gnome-fs-home": "home", "user-trash": "trash", "gnome-fs-desktop":
@@ -120,7 +118,7 @@ class Home:
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={run / 'bus'}",
             "ICEAUTHORITY": str(run / "ice"), "XAUTHORITY": str(run / "xauthority"),
             "NO_AT_BRIDGE": "1", "GIO_USE_VFS": "local", "GIO_USE_VOLUME_MONITOR": "unix",
-            "GTK_OVERLAY_SCROLLING": "0", "GTK_THEME": "", "GDK_NATIVE_WINDOWS": "1",
+            "GTK_OVERLAY_SCROLLING": "0",
             "XCURSOR_PATH": str(home / ".icons"), "XCURSOR_THEME": "none", "XCURSOR_SIZE": "16",
         }  # fmt: skip
 
@@ -155,6 +153,7 @@ def furnish(home: Home, terminal: str) -> None:
     if config.browser:
         _browser(home)
     write(home.launches, "")
+    (home.session.run_dir / "services").mkdir()
     write(home.session.run_dir / "bus.conf", _bus_config(home.session.run_dir))
 
 
@@ -238,10 +237,11 @@ def browser_scale(width_px: int) -> float:
 
 
 def _bus_config(run_dir: Path) -> str:
-    """Return the D-Bus session's settings: nothing is started on request."""
+    """Return the D-Bus session's settings: only what a profile puts there starts on request."""
     return f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path={run_dir}/bus</listen><auth>EXTERNAL</auth>
+<busconfig><type>session</type><listen>unix:path={run_dir}/bus</listen>
+<servicedir>{run_dir}/services</servicedir><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/>
 <allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
 """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from data_collection.desktops.x11.config import X11Config
 from data_collection.desktops.x11.home import (
     APPS,
@@ -56,13 +59,14 @@ _RC = """<?xml version="1.0"?>
 """
 MENUS = (
     KnownMenu(
+        "pcmanfm",
         (
             "Create New...", None, "Paste", None, "Select All", "Invert Selection", None,
             "Sort Files", None, "Desktop Preferences",
         ),
         {"Create New...": (CREATE_FOLDER, "Empty File")},
     ),
-    KnownMenu((CREATE_FOLDER, None, "Empty File")),
+    KnownMenu("pcmanfm", (CREATE_FOLDER, None, "Empty File")),
 )  # fmt: skip
 """The menu of the desktop, and the one that its first item opens."""
 
@@ -181,11 +185,19 @@ def prepare(home: Home) -> None:
     write(root / ".config/pcmanfm/default/desktop-items-0.conf", _desktop_items(home))
 
 
-def icon_rects(config: X11Config, folders: list[str]) -> list[tuple[str, Rect]]:
-    """Return where the icons lie: the apps at their fixed places, folders in free cells.
+@dataclass(frozen=True, slots=True)
+class LeanIcons:
+    """Where pcmanfm puts the icons: the apps at their fixed places, folders in free cells."""
 
-    pcmanfm fills its grid column by column in the order of the names.
-    """
+    config: X11Config
+
+    def rects(self, folders: Sequence[str]) -> list[tuple[str, Rect]]:
+        """Return the icons' places; the grid is filled by column in the order of the names."""
+        return icon_rects(self.config, folders)
+
+
+def icon_rects(config: X11Config, folders: Sequence[str]) -> list[tuple[str, Rect]]:
+    """Return where the icons lie."""
     fixed = _fixed(config)
     taken = {corner for _, corner in fixed}
     free = (corner for corner in _cells(config) if corner not in taken)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from data_collection.desktops.x11.asking import Asking
 from data_collection.desktops.x11.windows import Rect
 
 _KINDS = ("POPUP_MENU", "DROPDOWN_MENU", "MENU")
+
+
+@dataclass(frozen=True, slots=True)
+class Popup:
+    """An open menu: its program's class, its place, and its rows where they can be seen.
+
+    They can with GTK 2 under ``GDK_NATIVE_WINDOWS``: each row has a window for its input.
+    """
+
+    program: str
+    rect: Rect
+    rows: tuple[Rect, ...]
 
 
 class Popups:
@@ -32,11 +45,8 @@ class Popups:
         elif event.type in (X.UnmapNotify, X.DestroyNotify) and event.window.id in self._open:
             self._open.remove(event.window.id)
 
-    def rows(self, popup_id: int) -> tuple[Rect, list[Rect]]:
-        """Return where a menu is, and its rows where they are windows of their own.
-
-        They are with GTK 2 under ``GDK_NATIVE_WINDOWS``: each row has a window for its input.
-        """
+    def read(self, popup_id: int) -> Popup:
+        """Return what can be seen of an open menu; one that is gone has no size."""
         from Xlib import X, error
 
         asking = self._asking
@@ -53,9 +63,10 @@ class Popups:
                     rows.append(asking.place(child))
                 else:
                     below += child.query_tree().children
-            return rect, sorted(rows, key=lambda row: row[1])
+            program = (popup.get_wm_class() or ("", ""))[0]
+            return Popup(program, rect, tuple(sorted(rows, key=lambda row: row[1])))
         except error.XError:
-            return (0, 0, 0, 0), []
+            return Popup("", (0, 0, 0, 0), ())
 
     def _is_menu(self, window: Any) -> bool:
         from Xlib import error

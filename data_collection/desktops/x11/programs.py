@@ -23,6 +23,15 @@ PROGRAMS: dict[str, dict[str, str]] = {
         "pcmanfm": "pcmanfm",
         "xterm": "xterm",
     },
+    Profile.XFCE.value: {
+        **_SHARED,
+        "xfwm4": "xfwm4",
+        "xfdesktop": "xfdesktop4",
+        "xfce4-panel": "xfce4-panel",
+        "thunar": "thunar",
+        "xfce4-terminal": "xfce4-terminal",
+        "xfconf-query": "xfconf",
+    },
 }
 """Of each profile: the program (or the file) and the Debian package that brings it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from data_collection.desktops.x11.home import DIALOG_TITLES, Home
+from data_collection.desktops.x11.home import Home
 from data_collection.desktops.x11.menus import menu_json
 from data_collection.desktops.x11.profiles import ProfilePrograms
 from data_collection.desktops.x11.site import Site
@@ -14,8 +14,8 @@ from data_collection.desktops.x11.terminal_log import TerminalLogs
 from data_collection.desktops.x11.tracker import Tracker
 from data_collection.desktops.x11.window_reader import WindowReader
 from data_collection.desktops.x11.windows import Rect, WindowInfo
+from data_collection.trace import Frame
 
-_BROWSER_SUFFIX = " - Chromium"
 _OMNIBOX_PX = (215, 48, 120, 26)
 """In the browser's own px: from its left, from its top, from its right, height."""
 
@@ -24,10 +24,16 @@ class StateReader:
     """Reads windows, icons, folders, menus, terminal and browser of one session."""
 
     def __init__(
-        self, home: Home, programs: ProfilePrograms, windows: WindowReader, site: Site
+        self,
+        home: Home,
+        programs: ProfilePrograms,
+        windows: WindowReader,
+        site: Site,
+        first_frame: Frame,
     ) -> None:
         self._home = home
         self._programs = programs
+        self._layout = programs.icons(home.config, first_frame)
         self._reader = windows
         self._site = site
         self._logs = TerminalLogs()
@@ -40,12 +46,7 @@ class StateReader:
 
     def windows(self) -> tuple[WindowInfo, ...]:
         """Return the windows, file managers told apart by what they show."""
-        return tuple(
-            replace(window, app=window.title.lower())
-            if window.app == "folder" and window.title in ("Home", "Trash")
-            else window
-            for window in self._reader.read()
-        )
+        return tuple(map(_told_apart, self._reader.read()))
 
     def folders(self) -> list[str]:
         """Return the names of the folders on the desktop."""
@@ -59,12 +60,13 @@ class StateReader:
         """Return the icons of the desktop."""
         folders = self.folders()
         if self._icons is None or self._icons[0] is not folders:
-            self._icons = folders, self._programs.icon_rects(self._home.config, folders)
+            self._icons = folders, self._layout.rects(folders)
         return self._icons[1]
 
     def naming(self, windows: Sequence[WindowInfo]) -> WindowInfo | None:
         """Return the dialog that asks for a folder's name."""
-        return next((w for w in windows if w.title in DIALOG_TITLES), None)
+        title = self._programs.name_dialog.title
+        return next((w for w in windows if w.title == title), None)
 
     def state(self, tick: int, x_px: int, y_px: int) -> dict[str, Any]:
         """Return the state; see ``ScriptedDesktop.state`` for its keys."""
@@ -88,10 +90,11 @@ class StateReader:
             "windows": [window.to_json(z) for z, window in enumerate(windows)],
             "dragging": self.tracker.dragging,
             "menu": self._menu_json(),
+            "taskbar": self._taskbar(windows),
             "naming": dialog
             and {
                 "text": self.tracker.name_typed,
-                "rect": list(_name_rect(dialog.client)),
+                "rect": list(_line_in(dialog.client, self._programs.name_dialog.line_at)),
             },
             "terminal": self._terminal(shown),
             "browser": self._browser(shown),
@@ -100,9 +103,15 @@ class StateReader:
     def _menu_json(self) -> dict[str, Any] | None:
         popups = self._reader.popups.ids
         if popups != self._menu[0]:
-            read = [self._reader.popups.rows(popup) for popup in popups]
+            read = [self._reader.popups.read(popup) for popup in popups]
             self._menu = popups, menu_json(self._programs.menus, read)
         return self._menu[1]
+
+    def _taskbar(self, windows: Sequence[WindowInfo]) -> list[dict[str, Any]]:
+        known = {window.id for window in windows}
+        ids = [window_id for window_id in self._reader.mapping_order if window_id in known]
+        rects = self._programs.taskbar(self._home.config, len(ids))
+        return [{"id": i, "rect": list(rect)} for i, rect in zip(ids, rects, strict=False)]
 
     def _terminal(self, shown: Sequence[WindowInfo]) -> dict[str, Any] | None:
         top = next((w for w in reversed(shown) if w.app == "terminal"), None)
@@ -112,8 +121,7 @@ class StateReader:
         top = next((w for w in reversed(shown) if w.app == "browser" and not w.dialog), None)
         if top is None:
             return None
-        title = top.title.removesuffix(_BROWSER_SUFFIX)
-        report = self._site.reports.get(title)
+        report = self._site.reports.get(top.title)
         scale = report["scale"] if report else 1.0
         x_px, y_px, width_px, height_px = top.client
         left, above, right, high = (round(value * scale) for value in _OMNIBOX_PX)
@@ -127,14 +135,23 @@ class StateReader:
                     rect = [round(x_px + lx), round(page_top_px + ly), round(lw), round(lh)]
                     links.append({"label": link["label"], "rect": rect, "address": link["address"]})
         return {
-            "title": title,
+            "title": top.title,
             "address": report["address"] if report else "",
             "address_bar": [x_px + left, y_px + above, width_px - left - right, high],
             "links": links,
         }
 
 
-def _name_rect(client: Rect) -> Rect:
-    """Return about where the dialog has its line for the name."""
+def _told_apart(window: WindowInfo) -> WindowInfo:
+    """Tell a file manager's windows apart by what they show."""
+    if window.dialog:
+        return replace(window, app="other")
+    if window.app == "folder" and window.title in ("Home", "Trash"):
+        return replace(window, app=window.title.lower())
+    return window
+
+
+def _line_in(client: Rect, share: float) -> Rect:
+    """Return about where a dialog has its line for the name."""
     x_px, y_px, width_px, height_px = client
-    return x_px + 12, y_px + round(0.5 * height_px), width_px - 24, 12
+    return x_px + width_px // 4, y_px + round(share * height_px), width_px // 2, 12

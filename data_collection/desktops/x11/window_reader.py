@@ -18,6 +18,7 @@ _APP_OF_CLASS = {
     "thunar": "folder",
 }
 _NO_WINDOWS = ("_NET_WM_WINDOW_TYPE_DESKTOP", "_NET_WM_WINDOW_TYPE_DOCK")
+_TITLE_SUFFIXES = (" - Chromium", " - Thunar")
 _STACKING = "_NET_CLIENT_LIST_STACKING"
 
 
@@ -43,6 +44,8 @@ class WindowReader:
         self._asking = asking
         self._stale = True
         self._windows: tuple[WindowInfo, ...] = ()
+        self.mapping_order: tuple[int, ...] = ()
+        """The windows' ids in the order in which they came."""
         self._facts: dict[int, _Facts | None] = {}
         self._buttons: dict[tuple[int, int, int], tuple[Rect, ...]] = {}
         self.popups = Popups(asking)
@@ -81,10 +84,12 @@ class WindowReader:
             self._stale = False
             asking = self._asking
             active = asking.values(asking.root, "_NET_ACTIVE_WINDOW")
-            found = [
-                self._inspect(window_id, window_id in active)
-                for window_id in asking.values(asking.root, _STACKING)
-            ]
+            ids = asking.values(asking.root, _STACKING)
+            # The number of a window that is gone may come back as another one's.
+            self._facts = {i: facts for i, facts in self._facts.items() if i in ids}
+            self._buttons = {key: found for key, found in self._buttons.items() if key[0] in ids}
+            found = [self._inspect(window_id, window_id in active) for window_id in ids]
+            self.mapping_order = asking.values(asking.root, "_NET_CLIENT_LIST")
             self._windows = tuple(window for window in found if window is not None)
         return self._windows
 
@@ -148,7 +153,7 @@ class WindowReader:
         states = asking.values(window, "_NET_WM_STATE")
         return _Facts(
             app=_app(window.get_wm_class() or ("", "")),
-            title=asking.text(window, "_NET_WM_NAME", "WM_NAME"),
+            title=_short(asking.text(window, "_NET_WM_NAME", "WM_NAME")),
             extents_px=(left, right, top, bottom),
             minimised=asking.atom("_NET_WM_STATE_HIDDEN") in states,
             maximised=asking.atom("_NET_WM_STATE_MAXIMIZED_VERT") in states,
@@ -157,10 +162,14 @@ class WindowReader:
         )
 
     def _buttons_of(self, window: Any, rect: Rect, client: Rect) -> tuple[Rect, ...]:
-        """Return the small square windows in the title bar, from left to right."""
+        """Return the small windows in the title bar, from left to right."""
         key = (window.id, rect[2], client[1] - rect[1])
         if key not in self._buttons:
             found = self._find_buttons(window, client)
+            if not found:
+                # The frame is not on the screen yet, or no longer.
+                self._stale = self._stale or client[1] > rect[1]
+                return ()
             self._buttons[key] = tuple((x - rect[0], y - rect[1], w, h) for x, y, w, h in found)
         return tuple((x + rect[0], y + rect[1], w, h) for x, y, w, h in self._buttons[key])
 
@@ -180,11 +189,18 @@ class WindowReader:
             _, y, width, height = place
             if y + height > client[1] + 1:
                 continue
-            if abs(width - height) <= 4 and width >= _LEAST_BUTTON_PX:
+            if width >= _LEAST_BUTTON_PX and width <= 2 * height and height <= 2 * width:
                 found.append(place)
             else:
                 below += child.query_tree().children
         return sorted(found)
+
+
+def _short(title: str) -> str:
+    """Return a title without the name of the program that browsers and Thunar add."""
+    for suffix in _TITLE_SUFFIXES:
+        title = title.removesuffix(suffix)
+    return title
 
 
 def _app(names: tuple[str, str]) -> str:
