@@ -29,7 +29,8 @@ live: $(INSTALLED)
 test: $(INSTALLED) system-packages
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not nightly"
 
-nightly: $(INSTALLED) system-packages
+nightly: $(INSTALLED)
+	@$(BIN)/python tests/system_packages.py xfce
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m nightly
 
 system-packages: $(INSTALLED)

@@ -12,14 +12,16 @@ from data_collection.desktops.x11.programs import BROWSER, PROGRAMS, missing_in
 WANTED = {"xdotool": "xdotool", **PROGRAMS["lean"], **BROWSER}
 
 
-def missing_programs() -> dict[str, str]:
-    """Return the programs that are not here, with the Debian package of each."""
-    return missing_in(WANTED)
+def main(profiles: list[str]) -> int:
+    """Announce, then install what is missing where that is possible; else say it.
 
-
-def main() -> int:
-    """Announce, then install what is missing where that is possible; else say it."""
-    missing = missing_programs()
+    Args:
+        profiles: profiles of the real desktop whose programs are wanted beside the lean one's.
+    """
+    wanted = dict(WANTED)
+    for profile in profiles:
+        wanted |= PROGRAMS[profile]
+    missing = missing_in(wanted)
     if not missing:
         return 0
     packages = sorted(set(missing.values()))
@@ -46,4 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,8 @@ class Session:
             raise X11Died(f"a session's programs would not end: {self.folder}") from None
         assert self._keeper.stdout is not None
         self._keeper.stdout.close()
+        # The keeper has done that, unless it was killed itself.
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self) -> None:
         stdout = self._keeper.stdout

@@ -100,7 +100,7 @@ class WindowReader:
         while display.pending_events():
             event = display.next_event()
             self._stale = True
-            if event.type == X.PropertyNotify or event.type == X.DestroyNotify:
+            if event.type in (X.PropertyNotify, X.DestroyNotify):
                 self._facts.pop(event.window.id, None)
             self.popups.note(event)
 

@@ -18,13 +18,14 @@ from data_collection.trace import Frame
 PANEL_PX = 22
 _SCREEN_MARGIN_PX = 8
 _SLOT_PX = 72.8
-_ICON_IN_SLOT_PX = (_SLOT_PX - ICON_PX) / 2
+_SLOT_SEARCH_PX = 40
 
 
 def _grid_size(config: X11Config) -> tuple[int, int]:
     """Return xfdesktop's columns and rows: square slots, sized by icon and text."""
     inner_x_px = config.width_px - 2 * _SCREEN_MARGIN_PX
-    inner_y_px = config.height_px - PANEL_PX - 1 - 2 * _SCREEN_MARGIN_PX
+    # Measured on many sizes: the rows keep a margin more than the columns.
+    inner_y_px = config.height_px - PANEL_PX - 1 - 3 * _SCREEN_MARGIN_PX
     return int(inner_x_px // _SLOT_PX), int(inner_y_px // _SLOT_PX)
 
 
@@ -60,8 +61,8 @@ class XfceIcons:
         self._apps = _app_cells(config)
         self._left_px = left_px
         self._top_px = top_px
-        # The slack between the columns is what is left of the first one, beside its margin.
-        self._pitch_x_px = _SLOT_PX + round(left_px - _SCREEN_MARGIN_PX - _ICON_IN_SLOT_PX)
+        # The last column keeps as much room on its right as the first one on its left.
+        self._pitch_x_px = (config.width_px - ICON_PX - 2 * left_px) / max(1, self._columns - 1)
         self._pitch_y_px = pitch_y_px
         self._cells: dict[str, tuple[int, int]] = {}
 
@@ -104,12 +105,16 @@ def _find(frame: Frame, app: str) -> tuple[int, int]:
         X11Died: it was not.
     """
     icon = np.asarray(Image.open(io.BytesIO(art.icon_png(app.lower(), ICON_PX))))
-    solid = icon[:, :, 3] == 255
-    colours = icon[:, :, :3][solid].astype(int)
-    for y_px in range(frame.shape[0] - ICON_PX):
-        for x_px in range(8, 80):
-            seen = frame[y_px : y_px + ICON_PX, x_px : x_px + ICON_PX][solid]
-            few = np.abs(seen[::37].astype(int) - colours[::37])
-            if few.max() <= 2 and np.abs(seen.astype(int) - colours).mean() <= 2:
-                return x_px, y_px
+    ys, xs = np.nonzero(icon[:, :, 3] == 255)
+    colours = icon[ys, xs, :3].astype(int)
+    width_px, height_px = 2 * _SLOT_SEARCH_PX, frame.shape[0] - ICON_PX
+    alike = np.ones((height_px, width_px), bool)
+    # A few pixels of the icon rule out almost every place; the rest is looked at in full.
+    for n in range(0, len(ys), len(ys) // 8):
+        part = frame[ys[n] : ys[n] + height_px, xs[n] : xs[n] + width_px].astype(int)
+        alike &= (np.abs(part - colours[n]) <= 2).all(axis=2)
+    for y_px, x_px in np.argwhere(alike):
+        seen = frame[y_px + ys, x_px + xs].astype(int)
+        if np.abs(seen - colours).mean() <= 2:
+            return int(x_px), int(y_px)
     raise X11Died(f"the icon of {app} is not on the desktop")
