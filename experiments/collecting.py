@@ -142,8 +142,9 @@ def trace_values(trace: Standing, store: TraceStore) -> dict[str, Any]:
         "goal": "",
         "reached": False,
         "outcomes": [],
-        "late": trace.ended.late,
-        "lost_ms": trace.ended.lost_ms,
+        # Known of what was made just now; a trace does not hold them.
+        "late": trace.ended.late if trace.job else None,
+        "lost_ms": trace.ended.lost_ms if trace.job else None,
         "made": trace.job is not None,
         "earlier": list(trace.earlier),
         "reason": trace.ended.reason,

@@ -199,11 +199,15 @@ def _print_table(values: dict[str, Any]) -> None:
     for trace in values["traces"]:
         goal = trace["reason"] or trace["goal"]
         reached = "yes" if trace["reached"] else "no"
-        numbers = (str(trace["frames"]), f"{trace['fps']:.2f}", str(trace["late"]))
+        numbers = (str(trace["frames"]), f"{trace['fps']:.2f}", _or_dash(trace["late"]))
         table.add_row(trace["id"], *numbers, reached, goal)
     wide_console().print(table)
     for problem in values["problems"][:_PROBLEMS_SHOWN]:
         note("{trace}/{clip}: {code}, {hint}".format(**problem))
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def _in_words(values: dict[str, Any], out: Path) -> str:

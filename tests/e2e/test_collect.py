@@ -22,10 +22,10 @@ def collect(out: Path, *options: object) -> dict[str, Any]:
 
 @needs
 def test_two_real_desktops_are_collected_verified_and_not_made_again(tmp_path: Path) -> None:
-    options = ("--user", "task", "--traces", 2, "--seconds", 3, "--seed", 1)
+    options = ("--user", "task", "--traces", 2, "--seconds", 2, "--seed", 1)
     said = collect(tmp_path, *options, "--sheet", tmp_path / "sheet.png")
     assert said["verified"] is True
-    assert [trace["frames"] for trace in said["traces"]] == [45, 45]
+    assert [trace["frames"] for trace in said["traces"]] == [30, 30]
     assert all(trace["goal"] for trace in said["traces"])
     assert all(trace["fps"] > 0 for trace in said["traces"])
     assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 20
