@@ -5,7 +5,7 @@ changed, as they are; so a pointer that moves on uncovers bytes that zstd has se
 
 *Gradient*, for photographs and video, where most pixels change: every frame as the
 differences from the pixels above and to the left, by colour plane. The first codec is
-tried first, the second where the first barely compresses; the smaller one is kept.
+tried first, the second where the first barely compresses, and kept where it is smaller.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _QUICK_FROM_BYTES = 2 * 2**20
 _WINDOW_LOG = 24
 """Sixteen megabytes, so that a scrolled picture is found in the frames before."""
 _POOR_FROM_BYTES_PER_PIXEL = 0.1
+_GRADIENT_PAYS_BELOW = 0.95
 _BAND_FIELDS = 4
 _COUNT_BYTES = 4
 
@@ -49,7 +50,8 @@ def encode_pixels(frames: Frames) -> tuple[PixelCodec, bytes]:
     if len(bands) < _POOR_FROM_BYTES_PER_PIXEL * (frames.size // 3):
         return PixelCodec.BANDS, bands
     gradient = _encode_gradient(frames)
-    if len(gradient) < len(bands):
+    # It reads several times more slowly: that must pay.
+    if len(gradient) < _GRADIENT_PAYS_BELOW * len(bands):
         return PixelCodec.GRADIENT, gradient
     return PixelCodec.BANDS, bands
 
@@ -177,11 +179,17 @@ def _decode_gradient(data: bytes, shape: Shape, first: int, end: int) -> Frames:
     raw = np.frombuffer(decompress(data, size, size), np.uint8).reshape(count, 3, height, width)
     frames = np.empty((end - first, height, width, 3), np.uint8)
     for frame in range(first, end):
-        planes = np.add.accumulate(raw[frame], axis=1, dtype=np.uint8)
-        np.add.accumulate(planes, axis=2, dtype=np.uint8, out=planes)
-        planes[0] += planes[1]
-        planes[2] += planes[1]
-        frames[frame - first] = planes.transpose(1, 2, 0)
+        planes = raw[frame].copy()
+        # Line by line, in a layout where lines lie together, is twice as fast as
+        # ``np.add.accumulate`` over bytes.
+        for row in range(1, height):
+            planes[:, row] += planes[:, row - 1]
+        columns = planes.transpose(2, 0, 1).copy()
+        for column in range(1, width):
+            columns[column] += columns[column - 1]
+        columns[:, 0] += columns[:, 1]
+        columns[:, 2] += columns[:, 1]
+        frames[frame - first] = columns.transpose(2, 0, 1)
     return frames
 
 
