@@ -105,7 +105,8 @@ class Tracker:
 
 
 def _count(windows: Sequence[WindowInfo], icon: str) -> int:
-    """Count the windows that an icon opens."""
+    """Count the windows of an icon that are shown: opening it may bring a minimised one back."""
+    windows = [window for window in windows if not window.minimised]
     if icon in ("Terminal", "Browser"):
         return sum(window.app == icon.lower() for window in windows)
     return sum(window.title == icon and window.app != "other" for window in windows)

@@ -48,7 +48,7 @@ class OpenIcon:
     def next(self, view: View, hand: Hand, rng: np.random.Generator) -> Gesture:
         """Double-click the icon, uncovering it first; wait while it is being launched."""
         tried = self.tried_at is not None and view.tick - self.tried_at < _PATIENCE_TICKS
-        if view.launching is not None or tried:
+        if tried or (view.launching or "").lower() == self.icon.lower():
             return wait(view, hand, rng)
         if view.menu is not None or view.naming is not None:
             return escape(hand, rng)
