@@ -15,6 +15,7 @@ from typing import IO, Union
 import data_collection
 from data_collection.streaming import decode_worker
 from data_collection.streaming.clip_checks import Fault
+from data_collection.streaming.decode_worker import CPU_SIGNAL
 from data_collection.streaming.examine import Examined
 from data_collection.trace import TraceHeader
 
@@ -37,12 +38,14 @@ class DecoderFailed(OSError):
 class WorkerLimits:
     """How many workers decode at once, and what each may take for one clip.
 
-    ``time_s`` is many times what the largest clip takes, since the machine may be busy;
-    ``memory_bytes`` bounds a worker's address space, where the system can.
+    ``cpu_s`` is processor time, four times what the largest clip takes; ``time_s`` bounds
+    what the clock shows, generously, since the machine may be busy; ``memory_bytes`` bounds
+    the address space. The first and the last hold where the system can.
     """
 
     workers: int = 2
-    time_s: float = 30.0
+    cpu_s: float = 20.0
+    time_s: float = 120.0
     memory_bytes: int = 2**30
 
 
@@ -104,7 +107,7 @@ class _Worker:
 
     def __init__(self, limits: WorkerLimits, command: tuple[str, ...]) -> None:
         self._limits = limits
-        self._command = (*command, str(limits.memory_bytes), str(limits.time_s))
+        self._command = (*command, str(limits.memory_bytes), str(limits.cpu_s), str(limits.time_s))
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
         self.closed = False
@@ -137,6 +140,8 @@ class _Worker:
                 self.end()
                 if kill.done:
                     return Fault("decode_timeout", f"not decoded in {self._limits.time_s:g} s")
+                if CPU_SIGNAL and process.returncode == -CPU_SIGNAL:
+                    return Fault("decode_timeout", f"takes more than {self._limits.cpu_s:g} s")
                 said = f"exit status {process.returncode}, {type(error).__name__}"
                 continue
             if isinstance(answer, Fault) and answer.code == "decode_memory":

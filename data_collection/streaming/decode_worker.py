@@ -1,6 +1,6 @@
 """The process that decodes strangers' clips: bounded in memory, made to be killed.
 
-``python -m data_collection.streaming.decode_worker MEMORY_BYTES TIME_S``. It says
+``python -m data_collection.streaming.decode_worker MEMORY_BYTES CPU_S TIME_S``. It says
 ``READY`` once it is up, then answers each request on its standard input with one answer
 on its standard output, and ends when its input does. Both are length-prefixed, with
 JSON in front: see ``write_request`` and ``read_answer``.
@@ -21,6 +21,8 @@ from data_collection.streaming.examine import Examined, examine
 from data_collection.trace import TraceHeader
 
 READY = b"ready\n"
+CPU_SIGNAL = getattr(signal, "SIGPROF", 0)
+"""What ends a worker that computes for too long, busy as the machine may be."""
 MAX_ANSWER_BYTES = 2**20
 _ALARM_AFTER_S = 5
 _REQUEST = struct.Struct("<II")
@@ -50,7 +52,7 @@ def read_answer(pipe: IO[bytes]) -> Union[Examined, Fault]:
     return Examined.from_json(answer["examined"])
 
 
-def main(memory_bytes: int, time_s: float) -> None:
+def main(memory_bytes: int, cpu_s: float, time_s: float) -> None:
     """Serve until the input ends."""
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
@@ -64,10 +66,10 @@ def main(memory_bytes: int, time_s: float) -> None:
         question_bytes, body_bytes = _REQUEST.unpack(prefix)
         question = json.loads(_read(requests, question_bytes))
         body = _read(requests, body_bytes)
-        # The parent kills a worker that takes too long; without a parent this does.
-        _alarm(ceil(time_s) + _ALARM_AFTER_S)
+        # The parent kills a worker that takes too long; without a parent the alarm does.
+        _set_alarms(cpu_s, ceil(time_s) + _ALARM_AFTER_S)
         outcome = _examine(TraceHeader.from_json(question["header"]), question["seq"], body)
-        _alarm(0)
+        _set_alarms(0.0, 0)
         _answer(answers, outcome)
         if isinstance(outcome, Fault) and outcome.code == "decode_memory":
             # What is left of the memory may be in pieces: a fresh process takes over.
@@ -110,10 +112,12 @@ def _bound_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
-def _alarm(seconds: int) -> None:
-    if hasattr(signal, "alarm"):
-        signal.alarm(seconds)
+def _set_alarms(cpu_s: float, after_s: int) -> None:
+    """Let the system end this process by ``CPU_SIGNAL`` or ``SIGALRM``, where it can."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
+        signal.alarm(after_s)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))

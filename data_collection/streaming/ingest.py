@@ -164,9 +164,12 @@ class IngestService:
 
     def _quarantine(
         self, trace_id: str, seq: int, body: bytes, sha: str, fault: Fault
-    ) -> Quarantined:
+    ) -> Union[Quarantined, Withdrawn]:
         clip = QuarantinedClip(trace_id, seq, sha, fault.code, fault.hint, self._clock.wall_s())
         self.store.quarantine(clip, body)
+        # A withdrawal may have come while the clip was looked at; then nothing of it is kept.
+        if self.store.is_withdrawn(trace_id, seq):
+            return Withdrawn(trace_id)
         return Quarantined(fault.code, fault.hint)
 
 

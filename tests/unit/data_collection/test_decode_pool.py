@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_clips import XOR, wide_clip
 from trace_samples import sample_clip, sample_header
 
 from data_collection.storage.codec import encode_clip
@@ -31,10 +32,10 @@ def pool() -> Iterator[DecodePool]:
     opened.close()
 
 
-def scripted(code: str, time_s: float = 30.0, workers: int = 1) -> DecodePool:
+def scripted(code: str, time_s: float = 30.0) -> DecodePool:
     """Return a pool whose workers run this instead of decoding."""
     command = (sys.executable, "-c", f"import os, sys, time; {READY}{code}")
-    return DecodePool(WorkerLimits(workers, time_s), command)
+    return DecodePool(WorkerLimits(workers=1, time_s=time_s), command)
 
 
 def test_a_worker_says_what_this_process_would(pool: DecodePool) -> None:
@@ -76,6 +77,15 @@ def test_a_worker_that_takes_too_long_is_killed() -> None:
     assert isinstance(outcome, Fault)
     assert outcome.code == "decode_timeout"
     assert pool.pids == []
+
+
+def test_a_clip_that_computes_for_too_long_ends_its_worker() -> None:
+    header = sample_header("wide", width_px=1024, height_px=1024)
+    own = DecodePool(WorkerLimits(workers=1, cpu_s=0.001))
+    outcome = own.examine(header, 0, wide_clip("wide", 1024, **XOR))
+    own.close()
+    assert isinstance(outcome, Fault)
+    assert outcome.code == "decode_timeout"
 
 
 @pytest.mark.parametrize("code", ["sys.exit(3)", "os.abort()", "print('x' * 99)", "os.close(1)"])
