@@ -38,14 +38,17 @@ class IngestProcess:
         headers: Mapping[str, str] = {},
     ) -> tuple[int, dict[str, Any]]:
         """Send a request, chunked if the body comes in parts; return status and answer."""
-        try:
-            self._connection.request(method, path, body, dict(headers))
-            response = self._connection.getresponse()
-            text = response.read()
-        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-            # The server may refuse a body without reading it to its end.
-            self._connection.close()
-            self._connection = self._connect()
+        for _ in range(2):
+            try:
+                self._connection.request(method, path, body, dict(headers))
+                response = self._connection.getresponse()
+                text = response.read()
+                break
+            except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+                # It closes a connection that idled, and refuses a body before its end.
+                self._connection.close()
+                self._connection = self._connect()
+        else:
             return 0, {}
         if response.getheader("connection") == "close":
             self._connection.close()
