@@ -179,6 +179,7 @@ class Session:
         again = self._held.advance()
         if again is not None:
             self._act_on_key(again)
+            self.follow()
         if self.launch is not None:
             self.launch.ticks_left -= 1
             if self.launch.ticks_left == 0:

@@ -149,6 +149,22 @@ def test_the_file_manager_by_keys() -> None:
     assert user.run("ls Documents") == ["letter.txt"]
 
 
+def test_a_held_delete_removes_what_was_selected_and_no_more() -> None:
+    user = DeskUser()
+    user.open("Terminal")
+    for name in "abc":
+        user.run(f"mkdir Desktop/{name}")
+    user.click(middle(user.window("Terminal")["close_button"]))
+    user.open("Home")
+    user.double_click(row(user, "Home", 0))
+    for key in (DOWN, DELETE, DOWN):
+        user.key(key)
+    user.do(KeyChanged(DELETE, "Delete", True))
+    user.rest(40)
+    assert user.state["folders"] == ["c"], "only what is selected goes"
+    assert [icon["name"] for icon in user.state["icons"]][4:] == ["c"]
+
+
 def test_a_folder_made_in_the_file_manager_stands_on_the_desktop_too() -> None:
     user = DeskUser()
     user.open("Home")

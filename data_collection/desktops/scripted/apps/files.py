@@ -159,7 +159,9 @@ class FileManager(Content):
         outline(canvas, self._up, FAINT_INK)
         inset_px = (self._up.width_px - 9) // 2
         paste(canvas, UP, self._up.x_px + inset_px, self._up.y_px + inset_px)
-        path = fit_text(self.desk.files.path(self.folder, short=True), self.width_px - 40)
+        files = self.desk.files
+        place = "Trash" if self.folder is files.trash else files.path(self.folder, short=True)
+        path = fit_text(place, self.width_px - 40)
         write(canvas, _NAME_FROM_PX, (bar.height_px - 7) // 2, path, INK)
         self._paint_bar(canvas, len(shown))
 
