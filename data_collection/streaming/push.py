@@ -202,7 +202,8 @@ def _meaning(response: httpx.Response) -> _Answer:
         return _Answer.QUARANTINED
     if response.status_code == 410 and outcome == "withdrawn":
         return _Answer.WITHDRAWN
-    if outcome in ("conflict", "bad_request", "too_large"):
+    # Whatever stands before the server may say that a body is too large, in its own words.
+    if response.status_code == 413 or outcome in ("conflict", "bad_request", "too_large"):
         return _Answer.REFUSED
     return _Answer.RETRY
 

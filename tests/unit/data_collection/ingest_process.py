@@ -38,7 +38,8 @@ class IngestProcess:
         headers: Mapping[str, str] = {},
     ) -> tuple[int, dict[str, Any]]:
         """Send a request, chunked if the body comes in parts; return status and answer."""
-        for _ in range(2):
+        # Parts that were sent are gone and cannot be sent again.
+        for _ in range(2 if isinstance(body, bytes) else 1):
             try:
                 self._connection.request(method, path, body, dict(headers))
                 response = self._connection.getresponse()

@@ -200,3 +200,17 @@ def test_an_answer_that_settles_nothing_deletes_nothing(
     assert pusher.stop(0.0) == 1
     assert pusher.status.failures >= 2
     assert pusher.status.last_error != ""
+
+
+def test_a_clip_too_large_for_what_stands_before_the_server_is_set_aside(spool: Spool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "clips" in request.url.path:
+            return httpx.Response(413, json={"detail": "the body is over 100 bytes"})
+        return httpx.Response(201, json={"outcome": "opened"})
+
+    fill(spool, [sample_clip(0)])
+    client = httpx.Client(base_url="http://server", transport=httpx.MockTransport(answer))
+    pusher = Pusher(spool, client, StillClock(), QUICK)
+    pusher.start()
+    assert pusher.stop(PATIENCE_S) == 0
+    assert pusher.status.set_aside == 1
