@@ -95,6 +95,8 @@ def window(run: Path, url: str, seed: int, user: str, hold_s: float, host_key: s
             host_key,
             ended.is_set,
         )
+    if recorded.failure is not None:
+        raise recorded.failure
     click.echo(f"recorded {recorded.tally.clips} clips at {recorded.fps:.1f} frames a second")
 
 

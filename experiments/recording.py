@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import httpx
 from data_collection.clock import SystemClock
 from data_collection.desktops.desktop import Desktop
 from data_collection.desktops.pair import Desktops
-from data_collection.desktops.process import ProcessConfig, ProcessDesktop
+from data_collection.desktops.process import DesktopDied, ProcessConfig, ProcessDesktop
 from data_collection.desktops.registry import PROFILES
 from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.recording.recorder import Recorder, RecorderConfig
@@ -202,6 +202,8 @@ class Recorded:
     """Clips that stay in the spool for the next start."""
     unanswered_withdrawals: int = 0
     """Withdrawals that stay there as well, until the server has answered for them."""
+    failure: Exception | None = None
+    """What ended or stopped the recording before its time; what is counted was kept."""
 
 
 def run_window(
@@ -212,16 +214,16 @@ def run_window(
     telemetry: Telemetry,
     look: WindowConfig,
     until: Callable[[], bool],
-) -> tuple[Tally, float]:
+) -> Recorded:
     """Open the window, record until it is closed or ``until()``; close it and the desktop.
 
     Returns:
-        What was recorded, and the frames a second of the last two seconds.
+        What was recorded. ``failure`` is set where the desktop died, or clips could not be
+        kept: the window has said so, and what was recorded before has been handed on.
 
     Raises:
         NoDisplay: there is nothing to open a window on.
         UnknownHostKey: no key has the host key's name.
-        SinkError: clips could not be kept.
     """
     background = BackgroundSink(sink)
     window = Window(look)
@@ -237,12 +239,15 @@ def run_window(
     )
     try:
         window.open()
+        death: DesktopDied | None = None
         try:
-            tally = recorder.run(until)
-            return tally, recorder.fps
+            recorder.run(until)
+        except DesktopDied as error:
+            death = error
         finally:
-            background.close()
             window.close()
+        failure = death or recorder.failure
+        return Recorded(recorder.tally, recorder.fps, PushStatus(), failure=failure)
     finally:
         desktops.real.close()
 
@@ -261,7 +266,6 @@ def record_to_server(
 
     Raises:
         NoDisplay: there is nothing to open a window on.
-        SinkError: clips could not be kept.
     """
     headers = {"Authorization": f"Bearer {token}"}
     with ExitStack() as stack:
@@ -276,11 +280,16 @@ def record_to_server(
         stack.callback(telemetry.stop)
         pusher.start()
         look = WindowConfig(destination=f"the run at {url}", host_key=host_key)
-        tally, fps = run_window(desktops, SpoolSink(spool), sitter, config, telemetry, look, until)
+        recorded = run_window(desktops, SpoolSink(spool), sitter, config, telemetry, look, until)
         # With the window closed nobody can take anything back: nothing is held any more.
         spool.release()
         waiting = pusher.stop(DRAIN_S)
-        return Recorded(tally, fps, pusher.status, waiting, len(spool.withdrawals()))
+        return replace(
+            recorded,
+            push=pusher.status,
+            waiting=waiting,
+            unanswered_withdrawals=len(spool.withdrawals()),
+        )
 
 
 def record_to_store(
@@ -296,14 +305,13 @@ def record_to_store(
     Raises:
         NoDisplay: there is nothing to open a window on.
         StoreLocked: another process holds the store.
-        SinkError: clips could not be kept.
     """
     store = TraceStore.open(folder)
     try:
         sink = StoreSink(store, SystemClock())
         look = WindowConfig(destination=str(folder), host_key=host_key)
         telemetry = DiskTelemetry(folder)
-        tally, fps = run_window(desktops, sink, sitter, config, telemetry, look, until)
-        return Recorded(tally, fps, PushStatus(acknowledged=tally.clips))
+        recorded = run_window(desktops, sink, sitter, config, telemetry, look, until)
+        return replace(recorded, push=PushStatus(acknowledged=recorded.tally.clips))
     finally:
         store.close()

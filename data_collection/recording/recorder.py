@@ -72,6 +72,11 @@ class Recorder:
         return self._tape.tally
 
     @property
+    def failure(self) -> OSError | None:
+        """Why clips could not be kept; None where all were."""
+        return self._tape.failure
+
+    @property
     def fps(self) -> float:
         """Frames a second over the last two seconds."""
         return self._rate.fps
@@ -79,7 +84,7 @@ class Recorder:
     def run(self, until: Callable[[], bool]) -> Tally:
         """Run the opened window until ``until()`` or until it is closed.
 
-        The sink, the window and the real desktop are their owner's to close.
+        The sink is closed at the end; the window and the real desktop are their owner's.
 
         Returns:
             What was recorded.
@@ -100,6 +105,7 @@ class Recorder:
                 frame = self._tick(frame)
         finally:
             self._end_trace()
+            self._tape.close()
             self._pair.drop_simulator()
         return self.tally
 

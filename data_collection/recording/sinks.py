@@ -134,7 +134,10 @@ class BackgroundSink:
         """
         with self._changed:
             self._failure, self._unkept = None, 0
-        self._sink.open(header)
+        try:
+            self._sink.open(header)
+        except OSError as error:
+            raise _as_sink_error(error, 1) from error
 
     def put(self, header: TraceHeader, clip: Clip) -> None:
         """Take a clip, waiting while the queue is full.
@@ -216,6 +219,10 @@ class BackgroundSink:
             failure, unkept = self._failure, self._unkept
         if failure is None:
             return
-        code = getattr(failure, "code", "sink_failed")
-        hint = getattr(failure, "hint", str(failure))
-        raise SinkError(code, f"{hint} ({unkept} clips not kept)", unkept) from failure
+        raise _as_sink_error(failure, unkept) from failure
+
+
+def _as_sink_error(failure: Exception, unkept: int) -> SinkError:
+    code = getattr(failure, "code", "sink_failed")
+    hint = getattr(failure, "hint", str(failure))
+    return SinkError(code, f"{hint} ({unkept} clips not kept)", unkept)

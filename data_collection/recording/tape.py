@@ -91,6 +91,8 @@ class Tape:
     ) -> None:
         self.tally = Tally()
         self.recording = Recording.OFF
+        self.failure: OSError | None = None
+        """Why the sink could not keep a clip, the last time that it could not."""
         self.frames = 0
         """Frames recorded and not discarded, over all traces."""
         self._sink = sink
@@ -259,6 +261,19 @@ class Tape:
             cut += self._sink.withdraw(run[0].header, run[0].seq, run[-1].seq)
         return cut
 
+    def close(self) -> None:
+        """Have the sink finish; what it could not keep after all is not counted."""
+        try:
+            self._sink.close()
+        except OSError as error:
+            known = self.failure is not None and error.__cause__ is self.failure.__cause__
+            self._lost(error, 0 if known else getattr(error, "unkept", 0))
+
+    def _lost(self, error: OSError, clips: int) -> None:
+        self.failure = error
+        for _ in range(clips):
+            self._uncount(self._kept.pop())
+
     def _uncount(self, clip: KeptClip) -> None:
         self.tally.uncount(clip)
         self.frames -= clip.frames
@@ -275,7 +290,6 @@ class Tape:
             self._sitting = None
             self.recording = Recording.OFF
             # A sink that works in the background had taken some clips already.
-            for _ in range(getattr(error, "unkept", 1) - 1):
-                self._uncount(self._kept.pop())
+            self._lost(error, getattr(error, "unkept", 1) - 1)
             kept = self.tally.frames / self._config.fps
             self._say(f"recording stopped: {error}; {kept:.0f} s before it are kept")

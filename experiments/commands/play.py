@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from experiments.commands.record import record_values
+from experiments.commands.record import cut_short, record_values
 from experiments.commands.window_options import host_key_option
 from experiments.console import emit, json_option
 from experiments.durations import Duration
@@ -46,5 +46,8 @@ def play(
     config = sitter.config("person", start_on=start_on, record=False)
     with Ending(seconds) as ending:
         recorded = record_to_store(out, desktops, sitter, config, host_key, ending)
-    emit("play", record_values(recorded), as_json=as_json)
+    values = record_values(recorded)
+    if recorded.failure is not None:
+        raise cut_short(recorded.failure, values)
+    emit("play", values, as_json=as_json)
     ending.exit_status()

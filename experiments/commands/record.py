@@ -10,7 +10,7 @@ import click
 
 from data_collection.desktops.registry import PROFILES
 from experiments.commands.window_options import hold_option, host_key_option
-from experiments.console import Failure, Status, emit, json_option, note
+from experiments.console import Failure, Status, as_failure, emit, json_option, note
 from experiments.doctor import has_display
 from experiments.durations import Duration
 from experiments.ending import Ending
@@ -111,9 +111,21 @@ def record(
                     f"wait in {spool}; the same command sends them"
                 )
     values = record_values(recorded)
+    if recorded.failure is not None:
+        raise cut_short(recorded.failure, values)
     text = f"{values['clips']} clips of {values['trace'] or 'no trace'} in {server or where}"
     emit("record", values, as_json=as_json, text=text)
     ending.exit_status()
+
+
+def cut_short(failure: Exception, values: dict[str, Any]) -> Failure:
+    """Return the end of a command whose recording was cut short, with what was kept."""
+    known = as_failure(failure)
+    if known is None:
+        raise failure
+    kept = f"{values['clips']} clips recorded before are kept."
+    hint = f"{known.hint} {kept}".strip()
+    return Failure(known.status, known.code, known.message, hint, values)
 
 
 def record_values(recorded: Recorded) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from window_fakes import (
 )
 
 from data_collection.events import Button, ButtonChanged, Event, KeyChanged, Marker, PointerMoved
+from data_collection.storage.sink import SinkError
 from data_collection.trace import Consent
 from data_collection.window.hotkeys import HostAction
 from data_collection.window.hud import Page, Recording
@@ -237,6 +238,19 @@ def test_a_sink_that_refuses_stops_recording_visibly(desk: Desk) -> None:
     assert len(desk.sink.clips) == 1
     assert desk.shown[-1].recording is Recording.OFF
     assert "no space left on device" in desk.shown[-1].message
+
+
+def test_what_the_sink_could_not_keep_after_all_is_not_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise SinkError("disk_full", "12 MB free", unkept=2)
+
+    monkeypatch.setattr(desk.sink, "close", fail)
+    recorder = desk.run(70)
+    assert len(desk.sink.clips) == 5
+    assert (recorder.tally.clips, recorder.tally.frames) == (3, 45)
+    assert "disk_full" in str(recorder.failure)
 
 
 def test_closing_the_window_ends_the_run(desk: Desk) -> None:
