@@ -127,11 +127,11 @@ def measure(
 ) -> Row:  # fmt: skip
     """Put one load on a server and count what came of it."""
     folder = open_or_create(
-        root / f"{clients}-{'trainer' if trainer else 'server'}", config, SAY.log
+        root / f"{clients}-{'trainer' if trainer else 'server'}", config, SAY.print
     )
     before_s = _children_cpu_s()
     with running(folder, config, trainer) as endpoint:
-        SAY.log(f"{clients} clients{', a trainer' if trainer else ''}: {seconds} s …")
+        SAY.print(f"{clients} clients{', a trainer' if trainer else ''}: {seconds} s …")
         sent = asyncio.run(stream(endpoint, recordings, PREFIX, clients, seconds))
         ended_s = time.time()
     cpu_s = _children_cpu_s() - before_s

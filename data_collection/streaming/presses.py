@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Union
@@ -80,9 +81,14 @@ class Held:
     def __init__(self, traces: int = 256) -> None:
         self._traces = traces
         self._held: dict[str, tuple[int, frozenset[str]]] = {}
+        self._lock = threading.Lock()
 
     def warnings(self, trace_id: str, seq: int, presses: Presses) -> tuple[str, ...]:
         """Return what is odd about a clip by itself and after the one before; remember it."""
+        with self._lock:
+            return self._warnings(trace_id, seq, presses)
+
+    def _warnings(self, trace_id: str, seq: int, presses: Presses) -> tuple[str, ...]:
         odd = list(presses.odd)
         known = self._held.pop(trace_id, None)
         before: frozenset[str] | None = frozenset() if seq == 0 else None
