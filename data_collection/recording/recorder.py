@@ -6,11 +6,14 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from data_collection.clock import Clock
-from data_collection.desktops.pair import STARTING, DesktopPair, Desktops, SimulatorDied
+from data_collection.desktops.pair import STARTING, DesktopPair, Desktops, Remote, SimulatorDied
 from data_collection.desktops.process import DesktopDied
 from data_collection.events import Event, Marker
 from data_collection.recording.pace import NS_PER_S, Pace, Rate
+from data_collection.recording.redaction import BLANK
 from data_collection.recording.sitting import Tally
 from data_collection.recording.tape import RecorderConfig as RecorderConfig
 from data_collection.recording.tape import Tape, in_words
@@ -93,6 +96,8 @@ class Recorder:
             DesktopDied: the real desktop died, or there is no simulator to begin with; what
                 was recorded has been handed on.
         """
+        if isinstance(self._pair.current, Remote):
+            self._window.show(self._no_frame_yet(), HudState(message="the desktop is starting …"))
         frame = self._reset()
         self._pace.start(self._clock.monotonic_ns())
         try:
@@ -108,6 +113,10 @@ class Recorder:
             self._tape.close()
             self._pair.drop_simulator()
         return self.tally
+
+    def _no_frame_yet(self) -> Frame:
+        width_px, height_px = self._window.viewport.desktop
+        return np.full((height_px, width_px, 3), BLANK, np.uint8)
 
     def _begin_on_simulator(self, frame: Frame, until: Callable[[], bool]) -> None:
         """Show the real desktop, standing still, until the simulator is up."""

@@ -223,6 +223,7 @@ class Hud:
         minutes, seconds = divmod(int(state.recorded_s), 60)
         words = {Recording.ON: "REC", Recording.PAUSED: "PAUSED", Recording.OFF: "not recording"}
         word = "REDACTING" if state.redacting else words[state.recording]
+        piling_up = state.unacknowledged > 10 + state.hold_s
         slow = state.fps < 0.9 * state.target_fps
         facts: list[tuple[str, tuple[int, int, int]]] = [
             (word, INK if state.recording is Recording.ON else DIM),
@@ -230,7 +231,7 @@ class Hud:
             (f"{state.fps:.1f}/{state.target_fps} fps", AMBER if slow else DIM),
             (f"{state.late} late", AMBER if state.late else DIM),
             (f"{state.dropped} dropped", AMBER if state.dropped else DIM),
-            (f"{state.unacknowledged} unsent", AMBER if state.unacknowledged > 10 else DIM),
+            (f"{state.unacknowledged} unsent", AMBER if piling_up else DIM),
         ]
         if state.disk_left_bytes is not None:
             gigabytes = state.disk_left_bytes / 1e9

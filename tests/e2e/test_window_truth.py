@@ -350,3 +350,27 @@ def test_what_is_cut_or_redacted_is_nowhere(place: Place) -> None:
     assert {"o", "p"} <= set(keys), "what came after the cut, and after the redaction, is kept"
     assert any(clip.redacted for clip in kept)
     assert all((clip.frames == BLANK).all() == clip.redacted for clip in kept)
+
+
+@pytest.mark.nightly
+@pytest.mark.needs("pcmanfm", "xterm")
+def test_a_window_at_a_real_desktop_stores_what_the_hand_did(place: Place) -> None:
+    def recording() -> bool:
+        """Accept once the desktop is up and the page is there; say whether a clip has come."""
+        hand.key("Return")
+        roots = [place.root, *([place.spool] if place.spool else [])]
+        return any(path.suffix in (".clip", ".mcap") for root in roots for path in root.rglob("*"))
+
+    with display() as name, window_on(name, place, "--desktop", "x11") as (window, hand):
+        until(recording, "the first clip")
+        hand.move(46, 40)
+        hand.click(times=2)
+        time.sleep(6.0)
+        done = window.end()
+    assert done.status == 130, done.stderr
+    ((_, clips),) = place.clips().items()
+    assert done.json["frames"] == sum(len(clip.frames) for clip in clips)
+    presses = [e for e in events_of(clips) if isinstance(e, ButtonChanged) and e.down]
+    assert [(press.x_px, press.y_px) for press in presses] == [(46, 40)] * 2
+    assert clips[-1].state["windows"], "a double click on an icon opens a window"
+    assert (clips[-1].frames[-1] != clips[0].frames[0]).any()

@@ -60,6 +60,10 @@ def test_worries_are_amber(window: Window, worry: HudState) -> None:
     assert has(strip(window, worry), AMBER)
 
 
+def test_clips_that_are_held_are_no_worry(window: Window) -> None:
+    assert not has(strip(window, HudState(fps=15.0, unacknowledged=35, hold_s=30.0)), AMBER)
+
+
 def test_source_label_and_training_change_the_strip(window: Window) -> None:
     plain = strip(window, HudState(fps=15.0, label="scripted"))
     assert (plain != strip(window, HudState(fps=15.0, label="step 240"))).any()
