@@ -36,13 +36,15 @@ class Recovered:
     """What opening a store, or one file, found and put right.
 
     ``trace`` is the trace's id, or a file's name where it holds no trace; ``clips`` how
-    many were brought back; ``cut_bytes`` how much of a torn end is given up.
+    many were brought back; ``cut_bytes`` how much of a torn end is given up; ``lost`` the
+    clips that were acknowledged and whose bytes are gone.
     """
 
     trace: str
     clips: int
     cut_bytes: int
     reason: str
+    lost: tuple[int, ...] = ()
 
 
 def open_index(root: Path) -> tuple[Index, list[Recovered]]:
@@ -84,6 +86,8 @@ def recover_file(path: Path) -> Recovered:
     """
     header = trace_file.read_header(path)
     scan = scan_file(path, header)
+    for gap in scan.gaps:
+        trace_file.bridge(path, *gap)
     if not trace_file.is_sealed(path, scan.end):
         trace_file.seal(path, scan.end)
     clips = sum(isinstance(one, FoundClip) for one in scan.found)
@@ -119,6 +123,8 @@ def _recover_store(root: Path, index: Index) -> tuple[dict[str, int], list[Recov
             continue
         start, lost = _settled_end(root, path, index, header)
         scan = scan_file(path, header, start)
+        for gap in scan.gaps:
+            trace_file.bridge(path, *gap)
         ends[header.trace_id] = scan.end
         if lost:
             report.append(_give_up(path, index, header, scan, lost))
@@ -128,7 +134,7 @@ def _recover_store(root: Path, index: Index) -> tuple[dict[str, int], list[Recov
         found += scan.found
     clips = _apply(root, index, found, is_rebuilt)
     for trace_id, scan in scans.items():
-        if clips.get(trace_id) or scan.cut_bytes:
+        if clips.get(trace_id) or scan.cut_bytes or scan.gaps:
             reason = scan.reason or "had no row in the index"
             report.append(Recovered(trace_id, clips.get(trace_id, 0), scan.cut_bytes, reason))
     for trace in index.traces():
@@ -206,8 +212,10 @@ def _give_up(
     for one in (*repeated, replace(tombstone, withdrawals=old + fresh)):
         end = trace_file.append_note(path, end, *one.note())
     index.withdraw(header.trace_id, tombstone)
-    names = ", ".join(str(row.seq) for row in sorted(lost, key=lambda row: row.seq))
-    return Recovered(header.trace_id, 0, scan.cut_bytes, f"lost the bytes of clips {names}")
+    lost_seqs_in_order = tuple(sorted(lost_seqs))
+    names = ", ".join(map(str, lost_seqs_in_order))
+    reason = f"lost the bytes of clips {names}"
+    return Recovered(header.trace_id, 0, scan.cut_bytes, reason, lost_seqs_in_order)
 
 
 def _apply(root: Path, index: Index, found: Sequence[Found], is_rebuilt: bool) -> dict[str, int]:

@@ -51,16 +51,20 @@ Found = Union[FoundClip, FoundTombstone]
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
-    """The whole records of a file from some place on, and what follows them (bytes)."""
+    """The whole records of a file from some place on, and what follows them (bytes).
+
+    ``gaps`` are unreadable stretches between records, begin and end.
+    """
 
     found: list[Found]
     end: int
     cut_bytes: int
     reason: str
+    gaps: list[tuple[int, int]]
 
 
 def scan_file(path: Path, header: TraceHeader, start: int = 0) -> FileScan:
-    """Read a trace's file from ``start`` on, up to the first clip that is not whole.
+    """Read a trace's file from ``start`` on; damage costs what it hit, not what follows.
 
     Args:
         path: the file.
@@ -68,23 +72,46 @@ def scan_file(path: Path, header: TraceHeader, start: int = 0) -> FileScan:
         start: where a record begins; 0 for the whole file.
     """
     found: list[Found] = []
-    end = start
+    gaps: list[tuple[int, int]] = []
+    end = reached = start
     reason = ""
-    for record in trace_file.scan(path, start):
-        try:
-            if isinstance(record, trace_file.BodyRecord):
-                if not record.is_purged:
-                    found.append(FoundClip(_row(path, header, record), record))
-            elif record.name == TOMBSTONE_RECORD:
-                tombstone = Tombstone.of_note(record.note, header)
-                found.append(FoundTombstone(header.trace_id, tombstone))
-        except (ClipCorrupt, ValueError) as error:
-            # Whole clips may follow a damaged one: only what comes after the last is torn.
-            reason = str(error)
-            continue
-        end = record.end
+    while True:
+        for record in trace_file.scan(path, reached):
+            reached = record.end
+            try:
+                one = _found(path, header, record)
+            except (ClipCorrupt, ValueError) as error:
+                # Whole clips may follow a damaged one: only what comes after the last is torn.
+                reason = str(error)
+                continue
+            end = record.end
+            if one is not None:
+                found.append(one)
+        cut_bytes, torn = trace_file.torn_tail(path, reached)
+        following = trace_file.next_commit(path, reached + 1) if cut_bytes else None
+        if following is None:
+            break
+        gaps.append((reached, following))
+        reason = f"{following - reached} bytes before {following} are unreadable"
+        reached = following
     cut_bytes, torn = trace_file.torn_tail(path, end)
-    return FileScan(found, end, cut_bytes, reason or torn)
+    return FileScan(found, end, cut_bytes, reason or torn, [gap for gap in gaps if gap[1] <= end])
+
+
+def _found(
+    path: Path, header: TraceHeader, record: trace_file.BodyRecord | trace_file.NoteRecord
+) -> Found | None:
+    """Tell what a record is; None for one that says nothing new.
+
+    Raises:
+        ClipCorrupt: the clip is damaged.
+        ValueError: the tombstone is.
+    """
+    if isinstance(record, trace_file.BodyRecord):
+        return None if record.is_purged else FoundClip(_row(path, header, record), record)
+    if record.name == TOMBSTONE_RECORD:
+        return FoundTombstone(header.trace_id, Tombstone.of_note(record.note, header))
+    return None
 
 
 def _row(path: Path, header: TraceHeader, record: trace_file.BodyRecord) -> ClipRow:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import re
 import struct
@@ -39,6 +40,7 @@ _MESSAGE_FIELDS = struct.Struct("<HIQQ")
 _CLIP_CHANNEL = 1
 # MCAP leaves the opcodes from 0x80 on to applications; other readers pass over them.
 _COMMIT_OPCODE = 0x80
+_GAP_OPCODE = 0x81
 _COMMIT = struct.Struct("<QdB32s")
 _CRC = struct.Struct("<I")
 _CRC_KEY = "crc32"
@@ -231,6 +233,32 @@ def torn_tail(path: Path, at: int) -> tuple[int, str]:
     return size - at, "the last record is cut short or no record"
 
 
+def next_commit(path: Path, at: int) -> int | None:
+    """Return where the next whole commit record begins, however damaged what lies before.
+
+    Its fixed length and its checksum make it known among any bytes.
+    """
+    head = _RECORD.pack(_COMMIT_OPCODE, _COMMIT.size + _CRC.size)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = data.find(head, at)
+        while found >= 0:
+            content = data[found + len(head) : found + len(head) + _COMMIT.size + _CRC.size]
+            if len(content) == _COMMIT.size + _CRC.size and _commit_record(content) is not None:
+                return found
+            found = data.find(head, found + 1)
+    return None
+
+
+def bridge(path: Path, begin: int, end: int) -> None:
+    """Make unreadable bytes between two records one record that every reader skips."""
+    length = end - begin - _RECORD.size
+    if 0 <= length <= MAX_RECORD_BYTES:
+        with open(path, "r+b") as file:
+            file.seek(begin)
+            write(file, _RECORD.pack(_GAP_OPCODE, length))
+            sync_file(file)
+
+
 def _record_at(file: IO[bytes], at: int, size: int) -> tuple[int, int] | None:
     """Read a record's opcode and length; None where no whole record of ours begins."""
     if at + _RECORD.size > size:
@@ -244,7 +272,7 @@ def _record_at(file: IO[bytes], at: int, size: int) -> tuple[int, int] | None:
     elif opcode == _COMMIT_OPCODE:
         known = length == _COMMIT.size + _CRC.size
     else:
-        known = opcode == Opcode.METADATA or opcode in _OPENING
+        known = opcode in (Opcode.METADATA, _GAP_OPCODE, *_OPENING)
     return (opcode, length) if known else None
 
 

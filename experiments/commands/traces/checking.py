@@ -94,7 +94,16 @@ def recover(path: Path, as_json: bool) -> None:
     problems = [
         TraceProblem(one.trace, None, "not_recovered", one.reason)
         for one in found
-        if not path.is_file() and one.trace != INDEX_FILE and not one.clips and not one.cut_bytes
+        if not path.is_file()
+        and one.trace != INDEX_FILE
+        and not one.clips
+        and not one.cut_bytes
+        and not one.lost
+    ]
+    problems += [
+        TraceProblem(one.trace, seq, "lost", "its bytes are gone; the clip is withdrawn")
+        for one in found
+        for seq in one.lost
     ]
     lines = [
         f"{one.trace}: {one.clips} clips brought back, {one.cut_bytes} bytes cut"

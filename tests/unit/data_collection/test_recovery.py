@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from killed_writer import LOOKS_OF_T2
+from mcap.stream_reader import StreamReader
 from trace_samples import filled, sample_clip, sample_header, stored
 
 from data_collection.storage.store import Recovered, TraceStore, read_clip, recover_file
@@ -120,6 +121,7 @@ def check_torn_stores(tmp_path: Path, lengths: list[int]) -> None:
         (found,) = store.recovered
         lost = ", ".join(str(seq) for seq in range(whole, 5))
         assert found.reason == f"lost the bytes of clips {lost}"
+        assert found.lost == tuple(range(whole, 5))
         states = [row.state for row in store.index.trace_rows("t-1")]
         assert states == [ClipState.COMMITTED] * whole + [ClipState.TOMBSTONED] * (5 - whole)
         assert stored(store, 5).commit == 5 + (5 - whole) + 1
@@ -170,6 +172,44 @@ def test_clips_behind_a_damaged_one_are_found_without_the_index(tmp_path: Path) 
     assert (found.trace, found.clips, found.cut_bytes) == ("t-1", 3, 0)
     assert "crc" in found.reason
     store.close()
+
+
+@pytest.mark.parametrize("is_index_lost", [False, True])
+@pytest.mark.parametrize("back", range(1, 112, 10))
+def test_a_damaged_record_hides_none_behind_it(
+    tmp_path: Path, back: int, is_index_lost: bool
+) -> None:
+    rows = filled(tmp_path, 4)
+    with open(tmp_path / "t-1.mcap", "r+b") as file:
+        # From the commit record over the message's head into the body before.
+        file.seek(rows[1].offset - back)
+        file.write(b"\xff" * 9)
+    if not is_index_lost:
+        shutil.copy(tmp_path / "t-1.mcap", tmp_path / "t-9.mcap")
+        found = recover_file(tmp_path / "t-9.mcap")
+        assert found.clips >= 2
+        assert recover_file(tmp_path / "t-9.mcap").clips == found.clips
+        (tmp_path / "t-9.mcap").unlink()
+    else:
+        lose_index(tmp_path)
+    store = TraceStore.open(tmp_path)
+    whole = {row.seq for row in store.index.trace_rows("t-1")}
+    assert whole >= {2, 3}
+    bad = {problem.clip for problem in store.verify() if problem.code != "commit_gap"}
+    for row in store.index.trace_rows("t-1"):
+        if row.seq not in bad:
+            clip = read_clip(tmp_path, row)
+            np.testing.assert_array_equal(clip.frames, sample_clip(row.seq).frames)
+    assert len(whole - bad) >= 2
+    # A clip whose number was hit gets a new one.
+    assert stored(store, 7).commit in (5, 6)
+    store.close()
+    if is_index_lost:
+        with open(tmp_path / "t-1.mcap", "rb") as file:
+            messages = sum(
+                type(record).__name__ == "Message" for record in StreamReader(file).records
+            )
+        assert messages >= 3
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
