@@ -36,10 +36,10 @@ from ingest_clients import DRAIN_S, Endpoint, Recording, Sent, record, stream
 from rich.console import Console
 
 from data_collection.storage.store import TraceStore
+from experiments.address import Address, free_port
 from experiments.config import HarnessConfig, load_config, open_or_create
 from experiments.lags import clip_paths
 from experiments.loop import Loop, Parts, prepare_base
-from experiments.server import free_port
 from experiments.summary import read_rows
 from interactive.ledger import read_ledger
 from interactive.metrics import read_metrics
@@ -92,7 +92,7 @@ def running(folder: RunFolder, config: HarnessConfig, trainer: bool) -> Iterator
     """Run a server, and a trainer where one is asked for, until the block ends."""
     tokens = create_tokens(folder).secret_of
     port = free_port("127.0.0.1", 0, None)
-    loop = Loop(folder, Parts(port=port, seed=config.seed))
+    loop = Loop(folder, Parts(Address(port=port), seed=config.seed))
     if trainer:
         prepare_base(folder, config.base, config.seed, lambda text: None)
     try:

@@ -12,12 +12,12 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from experiments.address import Address, free_port
 from experiments.config import HarnessConfig, open_or_create
 from experiments.console import Status
 from experiments.doctor import has_display, has_wandb_login
 from experiments.loop import Loop, Parts, prepare_base, refuse_if_running
 from experiments.recording import HOLD_S, HOST_KEY
-from experiments.server import free_port
 from experiments.summary import summarise
 from interactive.client import RunClient, ServerUnreachable
 from interactive.metrics import MetricsTail
@@ -43,6 +43,7 @@ class LoopOptions:
     wandb: str = "auto"
     host: str = "127.0.0.1"
     port: int = 0
+    allow_remote: bool = False
     hold_s: float = HOLD_S
     host_key: str = HOST_KEY
 
@@ -64,18 +65,23 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
     """Run a loop to its end and return what happened.
 
     Raises:
+        BindRefused: the address reaches beyond this machine and nobody allowed it.
         ChildDied: a part died; the others have been ended, nothing acknowledged is lost.
         PortTaken: the port is not free.
         RunVersionMismatch: the run folder is of another version.
         StoreLocked: the run is running already.
     """
+    Address(options.host, options.port, options.allow_remote).check()
     options = _with_display(options, say)
     folder = open_or_create(options.run, config, say)
     refuse_if_running(folder)
     create_tokens(folder)
     parts = Parts(
-        port=free_port(options.host, options.port, folder.read_server()),
-        host=options.host,
+        address=Address(
+            options.host,
+            free_port(options.host, options.port, folder.read_server()),
+            options.allow_remote,
+        ),
         window=options.window,
         user="task" if options.headless else "",
         seed=folder.info().seed,
@@ -93,14 +99,14 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
         prepare_base(folder, config.base, parts.seed, say)
         loop.start_server()
         say(f"run folder: {folder.path}")
-        with _ProgressLine(folder, lambda: _login_url(folder, parts.url)) as line:
+        with _ProgressLine(folder, lambda: _login_url(folder, parts.address.url)) as line:
             loop.watch(options.seconds, line.update)
     except KeyboardInterrupt:
         say("ending …")
         interrupted = True
     finally:
         _end_whatever_comes(loop)
-    return Ended(summarise(folder, parts.url), interrupted)
+    return Ended(summarise(folder, parts.address.url), interrupted)
 
 
 def _with_display(options: LoopOptions, say: Callable[[str], None]) -> LoopOptions:

@@ -15,6 +15,7 @@ from data_collection.clock import SystemClock
 from data_collection.storage.lock import StoreLock
 from data_collection.storage.store import LOCK_FILE, TraceStore
 from experiments import children
+from experiments.address import Address
 from experiments.base_data import BaseConfig, make_base, missing_traces
 from experiments.children import Child
 from interactive.run_folder import RunFolder
@@ -42,8 +43,7 @@ class Parts:
     ``host_key`` are the window's.
     """
 
-    port: int
-    host: str = "127.0.0.1"
+    address: Address
     window: bool = False
     user: str = ""
     seed: int = 0
@@ -51,11 +51,6 @@ class Parts:
     hold_s: float = 0.0
     host_key: str = "right ctrl"
     restart: str = ""
-
-    @property
-    def url(self) -> str:
-        """Return the server's address."""
-        return f"http://{self.host}:{self.port}"
 
 
 class Loop:
@@ -69,7 +64,7 @@ class Loop:
     def start_window(self) -> None:
         """Start the window; it records into its spool until the server is there."""
         parts = self.parts
-        arguments = ["--url", parts.url, "--seed", str(parts.seed), "--user", parts.user]
+        arguments = ["--url", parts.address.url, "--seed", str(parts.seed), "--user", parts.user]
         arguments += ["--hold", f"{parts.hold_s:g}", "--host-key", parts.host_key]
         self._start("window", arguments, {"SDL_VIDEODRIVER": "dummy"} if parts.user else {})
 
@@ -79,7 +74,9 @@ class Loop:
 
     def start_server(self) -> None:
         """Start the server and, unless it is disabled, the W&B mirror."""
-        self._start("server", ["--host", self.parts.host, "--port", str(self.parts.port)])
+        address = self.parts.address
+        words = ["--host", address.host, "--port", str(address.port)]
+        self._start("server", [*words, *(["--allow-remote"] if address.allow_remote else [])])
         if self.parts.wandb_mode != "disabled":
             self._start("mirror", ["--mode", self.parts.wandb_mode])
 

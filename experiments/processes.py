@@ -32,7 +32,8 @@ run_argument = click.argument("run", type=click.Path(path_type=Path, exists=True
 @click.option("--allow-remote", is_flag=True, help="Listen beyond this machine.")
 def server(run: Path, host: str, port: int, allow_remote: bool) -> None:
     """Control, ingest and page."""
-    from experiments.server import Address, serve
+    from experiments.address import Address
+    from experiments.server import serve
     from interactive.run_folder import RunFolder
 
     serve(RunFolder.open(run), Address(host, port, allow_remote), watch_parent())

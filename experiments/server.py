@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,78 +16,21 @@ from data_collection.storage.store import TraceStore
 from data_collection.streaming.decode_pool import DecodePool
 from data_collection.streaming.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.streaming.ingest_routes import create_router as create_ingest_router
+from experiments.address import Address, PortTaken
 from experiments.clocks import ClockListener, ClockNotes
 from experiments.console import note
 from experiments.purge import Purger, purging
 from experiments.window_sign import window_pid
 from interactive.run_folder import RunFolder, ServerAddress
-from interactive.server.auth import Auth, check_bind
+from interactive.server.auth import Auth
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router as create_control_router
-from interactive.server.security import CONTROL_BODY_BYTES, LOOPBACK_HOSTS, Limits, protect
+from interactive.server.security import CONTROL_BODY_BYTES, Limits, protect
 from interactive.server.service import Facts, RunService
 from interactive.tokens import create_tokens
 from neuralos.data.mixture import BASE_SOURCE
 
 TRACE_PATHS = "/traces"
-
-
-class PortTaken(Exception):
-    """The address cannot be listened on."""
-
-    def __init__(self, host: str, port: int, why: str) -> None:
-        super().__init__(f"cannot listen on {host}:{port}: {why}.")
-        self.hint = "Name another --port, or leave it out to take a free one."
-
-
-class BindRefused(Exception):
-    """The address is open to others, and nobody said that it may be."""
-
-    def __init__(self, hint: str) -> None:
-        super().__init__("refusing to listen beyond this machine.")
-        self.hint = hint
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server listens; ``allow_remote`` lets it listen beyond this machine."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    allow_remote: bool = False
-
-    @property
-    def url(self) -> str:
-        """Return the address as a URL."""
-        return f"http://{self.host}:{self.port}"
-
-
-def free_port(host: str, wanted: int, before: ServerAddress | None) -> int:
-    """Return the port to listen on: the wanted one, the run's last one, or any free one.
-
-    Raises:
-        PortTaken: the wanted port is not free.
-    """
-    if wanted:
-        _probe(host, wanted)
-        return wanted
-    if before is not None:
-        try:
-            return _probe(host, int(before.url.rsplit(":", 1)[1]))
-        except PortTaken:
-            pass
-    return _probe(host, 0)
-
-
-def _probe(host: str, port: int) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(host, port, error.strerror or str(error)) from None
-        return int(probe.getsockname()[1])
 
 
 def open_service(folder: RunFolder, store: TraceStore, address: Address) -> RunService:
@@ -128,7 +69,7 @@ def compose(
     app.include_router(create_page_router())
     app.add_middleware(ClockListener, notes=ClockNotes(folder, time.time), prefix=TRACE_PATHS)
     caps = {"/": CONTROL_BODY_BYTES, TRACE_PATHS: MAX_BODY_BYTES}
-    protect(app, Limits(hosts=LOOPBACK_HOSTS | {address.host}, body_bytes=caps))
+    protect(app, Limits(hosts=address.names(), body_bytes=caps))
     return app
 
 
@@ -174,9 +115,7 @@ def serve(folder: RunFolder, address: Address, ended: threading.Event) -> None:
         PortTaken: the port is not free.
         StoreLocked: another server of this run is running.
     """
-    refusal = check_bind(address.host, address.allow_remote)
-    if refusal is not None:
-        raise BindRefused(refusal.hint)
+    address.check()
     with _store_of(folder) as store, _decoders() as decoders:
         service = open_service(folder, store, address)
         app = compose(folder, store, address, service, decoders)

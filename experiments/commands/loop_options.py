@@ -13,7 +13,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def loop_options(function: Function) -> Function:
-    """Give a command ``--for``, ``--wandb`` and ``--port``."""
+    """Give a command ``--for``, ``--wandb``, ``--host``, ``--port`` and ``--allow-remote``."""
+    function = click.option(
+        "--allow-remote", is_flag=True, help="Let --host reach beyond this machine."
+    )(function)
+    function = click.option(
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        help="Address of the server; 0.0.0.0 is all of this machine's.",
+    )(function)
     function = click.option(
         "--port", type=int, default=0, help="Port of the server; a free one by default."
     )(function)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from experiments.address import Address, free_port
 from experiments.console import emit, json_option
 from experiments.ending import Ending
-from experiments.server import Address, free_port
 from experiments.server import serve as serve_run
 from interactive.run_folder import RunFolder
 from interactive.tokens import create_tokens

@@ -32,17 +32,27 @@ def train(
     seconds: float | None,
     seed: int | None,
     wandb_mode: str,
+    host: str,
     port: int,
+    allow_remote: bool,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train a simulator, with the server that steers it and takes recordings.
 
     CONFIG is a TOML file; without one the built-in tiny configuration is used. Windows
-    elsewhere feed the run with `neuralos record --server URL --token-file F`.
+    elsewhere feed the run with `neuralos record --server URL --token-file F`; on another
+    machine with `--host 0.0.0.0 --allow-remote` here.
     """
     options = LoopOptions(
-        run=run, command="train", window=False, seconds=seconds, wandb=wandb_mode, port=port
+        run=run,
+        command="train",
+        window=False,
+        seconds=seconds,
+        wandb=wandb_mode,
+        host=host,
+        port=port,
+        allow_remote=allow_remote,
     )
     ended = run_loop(options, load_config(config, overrides, seed), note)
     found = ended.values

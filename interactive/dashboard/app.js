@@ -162,6 +162,7 @@ function describe(entry) {
     case "intervention": return entry.state === "applied" ? `${head}${by}` : `${head} ${entry.state}: ${entry.hint ?? entry.code}${by}`;
     case "failure": return `failed: ${entry.hint ?? entry.code}`;
     case "mark": return `data up to clip ${number(entry.mark)}`;
+    case "withdrawal": return `${entry.code ?? "withdrawn"}: ${entry.withdrawn.length === 1 ? "clip" : "clips"} ${entry.withdrawn.map((clip) => number(clip)).join(", ")}`;
     case "checkpoint": return `checkpoint ${entry.checkpoint}${entry.kept ? " (kept)" : ""}`;
     case "evaluation": return `${entry.evaluation}: ${flat(entry.measures)}`;
     case "session": return `trainer ${entry.pid ?? ""} took the run up`;

@@ -3,6 +3,9 @@
 with steer(run_dir, trainer) as boundary:
     while boundary.cross():
         boundary.record(trainer.train_step())
+
+A trainer whose data may get lost raises ``DataLost``; the loop then calls ``boundary.lose``
+in place of ``record`` and goes on, as ``interactive.worker`` does.
 """
 
 from __future__ import annotations

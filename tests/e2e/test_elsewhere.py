@@ -73,7 +73,7 @@ def test_a_window_elsewhere_outlives_the_server_and_may_take_back_what_it_sent(
 ) -> None:
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    train = ["train", "--run", run, "--json", *MICRO, *OFTEN]
+    train = ["train", "--run", run, "--host", "0.0.0.0", "--allow-remote", "--json", *MICRO, *OFTEN]
     with running(*train) as training:
         until(lambda: (run / "run.json").exists() and len(steps(run)) >= 3, "the training")
         url = status(run)["url"]

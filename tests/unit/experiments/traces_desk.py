@@ -19,11 +19,12 @@ from data_collection.storage.codec import encode_clip
 from data_collection.storage.store import EncodedClip, TraceStore
 from data_collection.trace import Clip, TraceHeader
 from data_collection.users import make_user
+from experiments.address import Address, free_port
 from experiments.cli import cli
 from experiments.commands.traces import relabelling
 from experiments.console import run_cli
 from experiments.ending import Ending
-from experiments.server import Address, free_port, serve
+from experiments.server import serve
 from interactive.run_folder import RunFolder, RunInfo
 
 FIRST, SECOND = "drawn-0", "drawn-1"

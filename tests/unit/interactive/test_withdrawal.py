@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from interactive.data_log import DataLog
 from interactive.ledger import Entry, EntryKind, LedgerWriter, read_ledger
 from interactive.metrics import MetricsRow, read_metrics
 from interactive.replay import ReplayNeedsWithdrawn, ReplayReport, replay
-from interactive.run_folder import RunFolder
+from interactive.run_folder import RunFolder, RunInfo
 from interactive.trainer import DataLost, DataRow
+from interactive.worker import run_worker
 from tests.fakes import (
     FakeTrainer,
     World,
@@ -158,6 +160,23 @@ def test_training_goes_on_without_a_clip_that_cannot_be_read(folder: RunFolder) 
     assert 2 not in used_after(folder, "main", 6)
     assert "clip 2 cannot be read" in " ".join(warnings)
     assert replay(folder.path).is_identical
+
+
+def build_bitrot(config: Path, run_dir: Path) -> Bitrot:
+    """The entry point of a run whose clip 2 is damaged."""
+    return Bitrot(**json.loads(config.read_text()), folder=run_dir)
+
+
+def test_the_trainer_process_outlives_a_damaged_clip(tmp_path: Path) -> None:
+    info = RunInfo(entry_point=f"{__name__}:build_bitrot", seed=3, code_version="test")
+    config = json.dumps({"seed": 3, "min_rows": 2})
+    folder = RunFolder.create(tmp_path / "run", config=config, info=info)
+    data = DataLog.open(folder.data, writable=True)
+    data.append(BASE)
+    data.close()
+    run_worker(folder.path, cadence=Cadence(end_step=9), warn=lambda line: None)
+    assert len(steps(folder)) == 9
+    assert facts(folder) == [("main", 6, [2])]
 
 
 def test_a_clip_that_stays_unreadable_though_withdrawn_ends_the_run(folder: RunFolder) -> None:
