@@ -15,9 +15,7 @@ from data_collection.window.playback import Moment, PlayedTrace, Playhead, Trace
 from data_collection.window.playback import moment_in_words as in_words
 from data_collection.window.window import Window, WindowConfig
 
-KEYS_IN_WORDS = (
-    "Space play  arrows frame  Shift+arrows 1 s  Home End  [ ] speed  F11 full  Esc close"
-)
+KEYS_IN_WORDS = "Space play  arrows frame  Shift+arrows 1 s  Home End  [ ] speed  Esc close"
 TICK_COLOURS = {
     "click": BLUE,
     "key": GREEN,
