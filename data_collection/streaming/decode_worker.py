@@ -8,6 +8,7 @@ JSON in front: see ``write_request`` and ``read_answer``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,7 +110,9 @@ def _bound_memory(memory_bytes: int) -> None:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    # Some systems know the limit and will not set it.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _set_alarms(cpu_s: float, after_s: int) -> None:
