@@ -31,6 +31,7 @@ from data_collection.storage.tombstone import LAST_SEQ, Tombstone, Withdrawal
 from data_collection.trace import ClipRow, ClipState, TraceHeader
 
 LOCK_FILE = "store.lock"
+_ROWS_AT_ONCE = 1000
 
 
 class TraceOpening(str, Enum):
@@ -249,20 +250,20 @@ class TraceStore:
             progress: told how many rows of how many are done.
         """
         problems: list[Problem] = []
-        last = self.index.last_commit
-        expected = 1
-        for row in self.index.rows_after(0, last):
-            if row.commit != expected:
-                hint = f"commit {row.commit} follows {expected - 1}: a trace's file may be missing"
-                problems.append(Problem(row.trace_id, row.seq, "commit_gap", hint))
-            expected = row.commit + 1
-            if row.state is ClipState.COMMITTED:
-                try:
-                    read_clip(self.root, row)
-                except ClipCorrupt as error:
-                    problems.append(Problem(row.trace_id, row.seq, error.code, error.hint))
-            if progress is not None:
-                progress(row.commit, last)
+        last, reached = self.index.last_commit, 0
+        while rows := self.index.rows_after(reached, _ROWS_AT_ONCE):
+            for row in rows:
+                if row.commit != reached + 1:
+                    hint = f"commit {row.commit} follows {reached}: a trace's file may be missing"
+                    problems.append(Problem(row.trace_id, row.seq, "commit_gap", hint))
+                reached = row.commit
+                if row.state is ClipState.COMMITTED:
+                    try:
+                        read_clip(self.root, row)
+                    except ClipCorrupt as error:
+                        problems.append(Problem(row.trace_id, row.seq, error.code, error.hint))
+                if progress is not None:
+                    progress(reached, max(last, reached))
         return problems
 
     def close(self) -> None:
