@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from functools import cache
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 _SCALE = 4
@@ -20,6 +22,12 @@ def icon_png(name: str, size_px: int) -> bytes:
     image = Image.new("RGBA", (side, side))
     _DRAW[name](ImageDraw.Draw(image), side / 32)
     return _png(image.resize((size_px, size_px), Image.Resampling.BOX))
+
+
+@cache
+def icon_rgba(name: str, size_px: int) -> npt.NDArray[np.int64]:
+    """Return one of ``ICONS`` as pixels: (size_px, size_px, 4), 0 to 255."""
+    return np.asarray(Image.open(io.BytesIO(icon_png(name, size_px)))).astype(np.int64)
 
 
 @cache

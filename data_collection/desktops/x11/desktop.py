@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from data_collection.desktops.x11 import screen as screens
-from data_collection.desktops.x11.asking import Asking
 from data_collection.desktops.x11.config import X11Config
-from data_collection.desktops.x11.home import Home
-from data_collection.desktops.x11.injector import Injector
-from data_collection.desktops.x11.profiles import PROFILES, ProfilePrograms
+from data_collection.desktops.x11.opening import Opened, close_desktop, open_desktop
+from data_collection.desktops.x11.profiles import PROFILES
 from data_collection.desktops.x11.programs import require_programs
-from data_collection.desktops.x11.reader import StateReader
-from data_collection.desktops.x11.screen import Screen
-from data_collection.desktops.x11.session import Session, X11Died, open_session
-from data_collection.desktops.x11.site import Site, serve
-from data_collection.desktops.x11.window_reader import WindowReader
+from data_collection.desktops.x11.screen import deaths_named
+from data_collection.desktops.x11.session import Session, X11Died
 from data_collection.events import Event
 from data_collection.trace import Frame
 
-_STILL_GRABS = 4
-_STILL_POLL_S = 0.015
 _DISK_EVERY_STEPS = 15
 _START_GRID_PX = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """Everything of one session that is up."""
-
-    session: Session
-    site: Site
-    screen: Screen
-    injector: Injector
-    reader: StateReader
 
 
 class X11Desktop:
@@ -58,7 +38,7 @@ class X11Desktop:
         self.width_px = self.config.width_px
         self.height_px = self.config.height_px
         self._programs = PROFILES[self.config.profile]
-        self._open: _Open | None = None
+        self._open: Opened | None = None
         self._tick = 0
 
     @property
@@ -88,12 +68,12 @@ class X11Desktop:
             # The old session ends while the new one starts.
             before.session.abandon()
         try:
-            self._open = _open(self.config, self._programs)
+            self._open = open_desktop(self.config, self._programs)
         finally:
-            _close(before)
+            close_desktop(before)
         self._tick = 0
         rng = np.random.Generator(np.random.Philox(seed))
-        with self._named():
+        with deaths_named(self._opened().session):
             opened = self._opened()
             opened.injector.place(
                 _START_GRID_PX * int(rng.integers(self.width_px // _START_GRID_PX)),
@@ -113,7 +93,7 @@ class X11Desktop:
         self._tick += 1
         if self._tick % _DISK_EVERY_STEPS == 0:
             self._check_disk(opened.session)
-        with self._named():
+        with deaths_named(opened.session):
             reader = opened.reader
             windows = reader.windows()
             naming = reader.naming(windows) is not None
@@ -128,32 +108,18 @@ class X11Desktop:
             X11Died: the display server is gone.
         """
         opened = self._opened()
-        with self._named():
+        with deaths_named(opened.session):
             return opened.reader.state(self._tick, opened.injector.x_px, opened.injector.y_px)
 
     def close(self) -> None:
         """End the session; nothing of it is left. Closing twice is fine."""
         opened, self._open = self._open, None
-        _close(opened)
+        close_desktop(opened)
 
-    def _opened(self) -> _Open:
+    def _opened(self) -> Opened:
         if self._open is None:
             raise X11Died(f"{self.name} is not started")
         return self._open
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Give a broken connection the name of the program that broke it."""
-        from mss import ScreenShotError
-        from Xlib import error
-
-        try:
-            yield
-        except (error.ConnectionClosedError, error.XError, ScreenShotError, OSError) as why:
-            session = self._opened().session
-            session.settle()
-            session.check()
-            raise X11Died(f"the display server does not answer: {why}") from None
 
     def _check_disk(self, session: Session) -> None:
         left_bytes = shutil.disk_usage(session.folder).free
@@ -167,76 +133,3 @@ class X11Desktop:
 def create_x11(**arguments: Any) -> X11Desktop:
     """Return a desktop for ``ProcessDesktop``; the arguments are those of ``X11Config``."""
     return X11Desktop(replace(X11Config(), **arguments))
-
-
-def _open(config: X11Config, programs: ProfilePrograms) -> _Open:
-    """Start a session and return once its desktop is painted."""
-    session = open_session(config.folder)
-    site, screen = serve(), None
-    try:
-        number = screens.start_server(session, config.width_px, config.height_px)
-        home = Home(session, config, site.port)
-        programs.prepare(home)
-        name = screens.display_name(session, number, config.start_timeout_s)
-        screen = screens.connect(name, config.width_px, config.height_px)
-        windows = WindowReader(Asking(screen.display))
-        windows.watch()
-        _start_programs(home, programs, name, windows)
-        first = _wait_until_still(session, screen, config.start_timeout_s)
-        injector = Injector(screen.display, config.width_px, config.height_px)
-        injector.prepare()
-        reader = StateReader(home, programs, windows, site, first)
-    except BaseException as error:
-        if screen is not None:
-            screen.close()
-        site.close()
-        session.close()
-        if isinstance(error, OSError):
-            raise X11Died(f"the session's files cannot be written: {error}") from None
-        raise
-    return _Open(session, site, screen, injector, reader)
-
-
-def _start_programs(
-    home: Home, programs: ProfilePrograms, display: str, windows: WindowReader
-) -> None:
-    session, timeout_s = home.session, home.config.start_timeout_s
-    env = home.env | dict(programs.env) | {"DISPLAY": display}
-    bus = ["dbus-daemon", f"--config-file={session.run_dir / 'bus.conf'}"]
-    session.run("dbus-daemon", [*bus, "--nofork", "--nopidfile", "--nosyslog"], env)
-    manager = programs.window_manager
-    session.run(manager[0], manager, env)
-    session.wait_for("the window manager", windows.window_manager_up, timeout_s)
-    session.wait_for("the D-Bus session", (session.run_dir / "bus").exists, timeout_s)
-    for argv in programs.desktop:
-        session.run(argv[0], argv, env)
-    session.wait_for("the desktop's window", windows.desktop_up, timeout_s)
-
-
-def _wait_until_still(session: Session, screen: Screen, timeout_s: float) -> Frame:
-    """Return the desktop once it is painted: the same picture of many colours for a while."""
-    import time
-
-    last: Frame | None = None
-    same = 0
-
-    def still() -> bool:
-        nonlocal last, same
-        frame = screen.grab()
-        painted = bool((frame != frame[0, 0]).any())
-        same = same + 1 if painted and last is not None and np.array_equal(frame, last) else 0
-        last = frame
-        time.sleep(_STILL_POLL_S)
-        return same >= _STILL_GRABS
-
-    session.wait_for("a still desktop", still, timeout_s)
-    assert last is not None
-    return last
-
-
-def _close(opened: _Open | None) -> None:
-    if opened is None:
-        return
-    opened.screen.close()
-    opened.site.close()
-    opened.session.close()

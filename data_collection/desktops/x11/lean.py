@@ -17,8 +17,10 @@ from data_collection.desktops.x11.home import (
     launcher,
     write,
 )
+from data_collection.desktops.x11.icon_search import find_icon
 from data_collection.desktops.x11.menus import CREATE_FOLDER, KnownMenu
 from data_collection.desktops.x11.windows import Rect
+from data_collection.trace import Frame
 
 _RC = """<?xml version="1.0"?>
 <openbox_config xmlns="http://openbox.org/3.4/rc">
@@ -72,7 +74,6 @@ MENUS = (
 
 _CELL_PX = (116, 74)
 _MARGIN_PX = 2
-_ICON_IN_CELL_PX = (42, 8)
 _PLACES = ("ActiveWindow", "InactiveWindow", "MenuHeader", "MenuItem")
 _EDGES = ("TLCorner", "TRCorner", "BLCorner", "BRCorner", "Top", "Left", "Right", "Bottom")
 _MENU = """<?xml version="1.0"?>
@@ -190,20 +191,28 @@ class LeanIcons:
     """Where pcmanfm puts the icons: the apps at their fixed places, folders in free cells."""
 
     config: X11Config
+    in_cell_px: tuple[int, int]
+    """Where an icon lies in its cell of the grid."""
 
     def rects(self, folders: Sequence[str]) -> list[tuple[str, Rect]]:
         """Return the icons' places; the grid is filled by column in the order of the names."""
-        return icon_rects(self.config, folders)
+        fixed = _fixed(self.config)
+        taken = {corner for _, corner in fixed}
+        free = (corner for corner in _cells(self.config) if corner not in taken)
+        places = [*fixed, *zip(sorted(folders, key=str.casefold), free, strict=False)]
+        dx_px, dy_px = self.in_cell_px
+        return [(name, (x + dx_px, y + dy_px, ICON_PX, ICON_PX)) for name, (x, y) in places]
 
 
-def icon_rects(config: X11Config, folders: Sequence[str]) -> list[tuple[str, Rect]]:
-    """Return where the icons lie."""
-    fixed = _fixed(config)
-    taken = {corner for _, corner in fixed}
-    free = (corner for corner in _cells(config) if corner not in taken)
-    places = [*fixed, *zip(sorted(folders, key=str.casefold), free, strict=False)]
-    dx_px, dy_px = _ICON_IN_CELL_PX
-    return [(name, (x + dx_px, y + dy_px, ICON_PX, ICON_PX)) for name, (x, y) in places]
+def find_icons(config: X11Config, frame: Frame) -> LeanIcons | None:
+    """Return where the icons are, if each app's is drawn in its cell already."""
+    offsets = set()
+    for app, (x_px, y_px) in _fixed(config):
+        found = find_icon(frame, app, (x_px, y_px, *_CELL_PX))
+        if found is None:
+            return None
+        offsets.add((found[0] - x_px, found[1] - y_px))
+    return LeanIcons(config, min(offsets))
 
 
 def _fixed(config: X11Config) -> list[tuple[str, tuple[int, int]]]:

@@ -41,12 +41,13 @@ class ProfilePrograms:
     """The program that frames windows, started first."""
     desktop: tuple[tuple[str, ...], ...]
     """The programs that make the desktop, started once windows are framed."""
-    icons: Callable[[X11Config, Frame], Icons]
-    """Given the first frame of a session."""
+    icons: Callable[[X11Config, Frame], Icons | None]
+    """Given a frame of a desktop without windows; None where its icons are not drawn yet."""
     menus: tuple[KnownMenu, ...]
     name_dialog: NameDialog
     taskbar: Callable[[X11Config, int], list[Rect]] = lambda config, windows: []
     """Where the panel has its buttons for so many windows."""
+    has_panel: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,7 +56,7 @@ PROFILES: dict[str, ProfilePrograms] = {
         prepare=lean.prepare,
         window_manager=("openbox", "--sm-disable"),
         desktop=(("pcmanfm", "--desktop"),),
-        icons=lambda config, frame: lean.LeanIcons(config),
+        icons=lean.find_icons,
         menus=lean.MENUS,
         name_dialog=NameDialog("Creating New Folder", 0.5),
         # Each row of a menu is then a window, and can be found.
@@ -72,5 +73,6 @@ PROFILES: dict[str, ProfilePrograms] = {
         menus=xfce.MENUS,
         name_dialog=NameDialog("Create New Folder", 0.28),
         taskbar=xfce.taskbar_rects,
+        has_panel=True,
     ),
 }

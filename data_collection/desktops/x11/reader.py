@@ -8,13 +8,12 @@ from typing import Any
 
 from data_collection.desktops.x11.home import Home
 from data_collection.desktops.x11.menus import menu_json
-from data_collection.desktops.x11.profiles import ProfilePrograms
+from data_collection.desktops.x11.profiles import Icons, ProfilePrograms
 from data_collection.desktops.x11.site import Site
 from data_collection.desktops.x11.terminal_log import TerminalLogs
 from data_collection.desktops.x11.tracker import Tracker
 from data_collection.desktops.x11.window_reader import WindowReader
 from data_collection.desktops.x11.windows import Rect, WindowInfo
-from data_collection.trace import Frame
 
 _OMNIBOX_PX = (215, 48, 120, 26)
 """In the browser's own px: from its left, from its top, from its right, height."""
@@ -29,11 +28,11 @@ class StateReader:
         programs: ProfilePrograms,
         windows: WindowReader,
         site: Site,
-        first_frame: Frame,
+        icons: Icons,
     ) -> None:
         self._home = home
         self._programs = programs
-        self._layout = programs.icons(home.config, first_frame)
+        self._layout = icons
         self._reader = windows
         self._site = site
         self._logs = TerminalLogs()

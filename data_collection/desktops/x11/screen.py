@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,24 @@ def display_name(session: Session, number: Path, timeout_s: float) -> str:
         return text.strip() if text.endswith("\n") else ""
 
     return ":" + str(session.wait_for("the display server", written, timeout_s))
+
+
+@contextmanager
+def deaths_named(session: Session) -> Iterator[None]:
+    """Give a broken connection, or a file that cannot be written, the name of its cause."""
+    from mss import ScreenShotError
+    from Xlib import error
+
+    try:
+        yield
+    except (error.DisplayError, error.ConnectionClosedError, error.XError, ScreenShotError) as why:
+        session.settle()
+        session.check()
+        raise X11Died(f"the display server does not answer: {why}") from None
+    except OSError as why:
+        session.settle()
+        session.check()
+        raise X11Died(f"the session's files cannot be used: {why}") from None
 
 
 class Screen:

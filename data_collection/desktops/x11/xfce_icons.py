@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
-from data_collection.desktops.x11 import art
 from data_collection.desktops.x11.config import X11Config
 from data_collection.desktops.x11.home import APPS, ICON_PX, Home, write
-from data_collection.desktops.x11.session import X11Died
+from data_collection.desktops.x11.icon_search import find_icon
 from data_collection.desktops.x11.windows import Rect
 from data_collection.trace import Frame
 
@@ -89,32 +86,14 @@ class XfceIcons:
         return int(x_px), int(self._top_px + row * self._pitch_y_px), ICON_PX, ICON_PX
 
 
-def find_icons(config: X11Config, frame: Frame) -> XfceIcons:
-    """Find the grid in the first frame: the first column holds icons that are known."""
-    tops = [_find(frame, app) for app, (column, _) in _app_cells(config) if column == 0]
-    lefts = [x_px for x_px, _ in tops]
-    rows = [y_px for _, y_px in tops]
+def find_icons(config: X11Config, frame: Frame) -> XfceIcons | None:
+    """Find the grid in a frame: the first column holds icons that are known."""
+    search = (0, 0, 2 * _SLOT_SEARCH_PX, config.height_px)
+    tops = [find_icon(frame, app, search) for app, (column, _) in _app_cells(config) if column == 0]
+    found = [corner for corner in tops if corner is not None]
+    if len(found) < len(tops):
+        return None
+    lefts = [x_px for x_px, _ in found]
+    rows = [y_px for _, y_px in found]
     pitch_y_px = (rows[-1] - rows[0]) / (len(rows) - 1)
     return XfceIcons(config, float(np.median(lefts)), rows[0], pitch_y_px)
-
-
-def _find(frame: Frame, app: str) -> tuple[int, int]:
-    """Return where an app's icon was drawn, near the left edge.
-
-    Raises:
-        X11Died: it was not.
-    """
-    icon = np.asarray(Image.open(io.BytesIO(art.icon_png(app.lower(), ICON_PX))))
-    ys, xs = np.nonzero(icon[:, :, 3] == 255)
-    colours = icon[ys, xs, :3].astype(int)
-    width_px, height_px = 2 * _SLOT_SEARCH_PX, frame.shape[0] - ICON_PX
-    alike = np.ones((height_px, width_px), bool)
-    # A few pixels of the icon rule out almost every place; the rest is looked at in full.
-    for n in range(0, len(ys), len(ys) // 8):
-        part = frame[ys[n] : ys[n] + height_px, xs[n] : xs[n] + width_px].astype(int)
-        alike &= (np.abs(part - colours[n]) <= 2).all(axis=2)
-    for y_px, x_px in np.argwhere(alike):
-        seen = frame[y_px + ys, x_px + xs].astype(int)
-        if np.abs(seen - colours).mean() <= 2:
-            return int(x_px), int(y_px)
-    raise X11Died(f"the icon of {app} is not on the desktop")
