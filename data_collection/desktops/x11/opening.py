@@ -12,7 +12,7 @@ from data_collection.desktops.x11.asking import Asking
 from data_collection.desktops.x11.config import X11Config
 from data_collection.desktops.x11.home import Home
 from data_collection.desktops.x11.injector import Injector
-from data_collection.desktops.x11.profiles import Icons, ProfilePrograms
+from data_collection.desktops.x11.profiles import READY, Icons, ProfilePrograms
 from data_collection.desktops.x11.reader import StateReader
 from data_collection.desktops.x11.screen import Screen, deaths_named
 from data_collection.desktops.x11.session import Session, open_session
@@ -88,6 +88,9 @@ def _start_programs(
     manager = programs.window_manager
     session.run(manager[0], manager, env)
     session.wait_for("the window manager", windows.window_manager_up, timeout_s)
+    if programs.tells_when_ready:
+        session.wait_for("the window manager", (session.home / READY).exists, timeout_s)
+        (session.home / READY).unlink()
     session.wait_for("the D-Bus session", (session.run_dir / "bus").exists, timeout_s)
     for argv in programs.desktop:
         session.run(argv[0], argv, env)

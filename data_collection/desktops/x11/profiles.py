@@ -14,6 +14,9 @@ from data_collection.desktops.x11.windows import Rect
 from data_collection.desktops.x11.xfce_icons import find_icons
 from data_collection.trace import Frame
 
+READY = "window-manager-ready"
+"""A file in the session's HOME, where programs start."""
+
 
 class Icons(Protocol):
     """Knows where the icons of the desktop lie."""
@@ -47,6 +50,8 @@ class ProfilePrograms:
     name_dialog: NameDialog
     taskbar: Callable[[X11Config, int], list[Rect]] = lambda config, windows: []
     """Where the panel has its buttons for so many windows."""
+    tells_when_ready: bool = False
+    """Whether the window manager makes the file ``READY`` once it has started."""
     has_panel: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -54,7 +59,9 @@ class ProfilePrograms:
 PROFILES: dict[str, ProfilePrograms] = {
     Profile.LEAN.value: ProfilePrograms(
         prepare=lean.prepare,
-        window_manager=("openbox", "--sm-disable"),
+        # A window that comes while openbox is still starting may be left unmapped for good.
+        window_manager=("openbox", "--sm-disable", "--startup", f"touch {READY}"),
+        tells_when_ready=True,
         desktop=(("pcmanfm", "--desktop"),),
         icons=lean.find_icons,
         menus=lean.MENUS,
