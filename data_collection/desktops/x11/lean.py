@@ -162,8 +162,8 @@ def prepare(home: Home) -> None:
     config, root = home.config, home.session.home
     geometry = f"{min(config.width_px // 7, 80)}x{min(config.height_px // 26, 24)}"
     furnish(home, f"xterm -fa '{MONO}' -fs {FONT_PT} -geometry {geometry} +sb -T Terminal -e")
-    launcher(home, "Home", "exec pcmanfm ~")
-    launcher(home, "Trash", "exec pcmanfm ~/Trash")
+    launcher(home, "Home", "exec pcmanfm --new-win ~")
+    launcher(home, "Trash", "exec pcmanfm --new-win ~/Trash")
     fonts = "".join(
         f'<font place="{place}"><name>{FONT}</name><size>{FONT_PT}</size></font>'
         for place in _PLACES
