@@ -139,15 +139,42 @@ def decode_meta(body: bytes, limits: ClipLimits = DEFAULT_LIMITS) -> ClipMeta:
 
 
 def decode_frames(
-    body: bytes, first: int = 0, end: int | None = None, limits: ClipLimits = DEFAULT_LIMITS
+    body: bytes,
+    first: int = 0,
+    end: int | None = None,
+    out: npt.NDArray[np.uint8] | None = None,
+    limits: ClipLimits = DEFAULT_LIMITS,
 ) -> npt.NDArray[np.uint8]:
     """Return a body's frames ``first`` to ``end`` (excluded) alone: (N, height, width, 3).
 
+    Args:
+        body: the body.
+        first: the first frame wanted.
+        end: the frame after the last one wanted.
+        out: where to put them; a new array if not given.
+        limits: what to allocate at most.
+
     Raises:
-        ClipCorrupt: as ``decode_clip``.
+        ClipCorrupt: as ``decode_clip``, or the frames do not fit ``out``.
     """
     parts = _parts(body, limits)
-    return decode_pixels(parts.codec, parts.pixels, parts.shape, first, end)
+    stop = parts.shape[0] if end is None else min(end, parts.shape[0])
+    if out is not None and out.shape != (stop - first, *parts.shape[1:]):
+        raise ClipCorrupt("frames", f"{stop - first} frames of {parts.shape[1:]}, not {out.shape}")
+    return decode_pixels(parts.codec, parts.pixels, parts.shape, first, end, out)
+
+
+def frame_shape(body: bytes) -> tuple[int, int, int]:
+    """Return (height, width, 3) of a body's frames, as its head says.
+
+    Raises:
+        ClipCorrupt: the bytes are shorter than a head, or name no size.
+    """
+    if len(body) < _HEAD.size:
+        raise ClipCorrupt("length", f"{len(body)} bytes")
+    _, _, _, count, height, width, _, _ = _HEAD.unpack_from(body)
+    _check_size(count, height, width, DEFAULT_LIMITS)
+    return height, width, 3
 
 
 def body_sha(body: bytes) -> str:

@@ -57,23 +57,43 @@ def encode_pixels(frames: Frames) -> tuple[PixelCodec, bytes]:
 
 
 def decode_pixels(
-    codec: int, data: bytes, shape: Shape, first: int = 0, end: int | None = None
+    codec: int,
+    data: bytes,
+    shape: Shape,
+    first: int = 0,
+    end: int | None = None,
+    out: Frames | None = None,
 ) -> Frames:
     """Return frames ``first`` to ``end`` (excluded) of compressed pixels.
 
     What is allocated follows from ``shape`` alone, which the caller has bounded.
 
+    Args:
+        codec: a ``PixelCodec``.
+        data: the compressed pixels.
+        shape: of all frames of the clip, (N, height, width, 3).
+        first: the first frame wanted.
+        end: the frame after the last one wanted; all from ``first`` on if not given.
+        out: where to put them, (end - first, height, width, 3); a new array if not given.
+
     Raises:
         ClipCorrupt: the data are damaged, of an unknown codec, or not of this shape.
     """
     stop = shape[0] if end is None else min(end, shape[0])
+    frames = np.empty((stop - first, *shape[1:]), np.uint8) if out is None else out
     if codec == PixelCodec.BANDS:
-        return _decode_bands(data, shape, first, stop)
-    if codec == PixelCodec.GRADIENT:
-        return _decode_gradient(data, shape, first, stop)
-    if codec == PixelCodec.XOR:
-        return _decode_xor(data, shape, first, stop)
-    raise ClipCorrupt("codec", f"pixel codec {codec} is unknown: a newer version wrote this clip")
+        _decode_bands(data, shape, first, frames)
+    elif codec == PixelCodec.GRADIENT:
+        _decode_gradient(data, shape, first, frames)
+    elif codec == PixelCodec.XOR:
+        _decode_xor(data, shape, first, frames)
+    else:
+        raise _unknown(codec)
+    return frames
+
+
+def _unknown(codec: int) -> ClipCorrupt:
+    return ClipCorrupt("codec", f"pixel codec {codec} is unknown: a newer version wrote this clip")
 
 
 def decompress(data: bytes, size: int | None, limit: int) -> bytes:
@@ -108,7 +128,7 @@ def _encode_bands(frames: Frames, bands: Sequence[Band]) -> bytes:
     return _compress([head, frames[0].tobytes(), *(band.of(frames).tobytes() for band in bands)])
 
 
-def _decode_bands(data: bytes, shape: Shape, first: int, end: int) -> Frames:
+def _decode_bands(data: bytes, shape: Shape, first: int, frames: Frames) -> None:
     count, height, width, _ = shape
     key_bytes = height * width * 3
     most_bands = (count - 1) * -(-height // BAND_ROWS)
@@ -124,12 +144,11 @@ def _decode_bands(data: bytes, shape: Shape, first: int, end: int) -> Frames:
     if key_at + key_bytes + sum(band.size_bytes for band in bands) != len(raw):
         raise ClipCorrupt("bands", "the bands and their pixels do not add up")
     content = np.frombuffer(raw, np.uint8)
-    frames = np.empty((end - first, height, width, 3), np.uint8)
     current = content[key_at : key_at + key_bytes].reshape(height, width, 3).copy()
     at = key_at + key_bytes
     following = iter(bands)
     band = next(following, None)
-    for frame in range(end):
+    for frame in range(first + len(frames)):
         while band is not None and band.frame == frame:
             pixels = content[at : at + band.size_bytes]
             current[band.y : band.y_end, band.x : band.x_end] = pixels.reshape(
@@ -139,7 +158,6 @@ def _decode_bands(data: bytes, shape: Shape, first: int, end: int) -> Frames:
             band = next(following, None)
         if frame >= first:
             frames[frame - first] = current
-    return frames
 
 
 def _checked_bands(table: npt.NDArray[np.int64], shape: Shape) -> Iterator[Band]:
@@ -173,12 +191,11 @@ def _encode_gradient(frames: Frames) -> bytes:
     return _compress([planes.tobytes()])
 
 
-def _decode_gradient(data: bytes, shape: Shape, first: int, end: int) -> Frames:
+def _decode_gradient(data: bytes, shape: Shape, first: int, frames: Frames) -> None:
     count, height, width, _ = shape
     size = count * height * width * 3
     raw = np.frombuffer(decompress(data, size, size), np.uint8).reshape(count, 3, height, width)
-    frames = np.empty((end - first, height, width, 3), np.uint8)
-    for frame in range(first, end):
+    for frame in range(first, first + len(frames)):
         planes = raw[frame].copy()
         # Line by line, in a layout where lines lie together, is twice as fast as
         # ``np.add.accumulate`` over bytes.
@@ -190,12 +207,13 @@ def _decode_gradient(data: bytes, shape: Shape, first: int, end: int) -> Frames:
         columns[:, 0] += columns[:, 1]
         columns[:, 2] += columns[:, 1]
         frames[frame - first] = columns.transpose(2, 0, 1)
-    return frames
 
 
-def _decode_xor(data: bytes, shape: Shape, first: int, end: int) -> Frames:
+def _decode_xor(data: bytes, shape: Shape, first: int, frames: Frames) -> None:
     size = shape[0] * shape[1] * shape[2] * 3
-    frames = np.frombuffer(decompress(data, size, size), np.uint8).reshape(shape)[:end].copy()
-    for index in range(1, end):
-        np.bitwise_xor(frames[index], frames[index - 1], out=frames[index])
-    return frames[first:]
+    delta = np.frombuffer(decompress(data, size, size), np.uint8).reshape(shape)
+    current = np.zeros(shape[1:], np.uint8)
+    for frame in range(first + len(frames)):
+        np.bitwise_xor(current, delta[frame], out=current)
+        if frame >= first:
+            frames[frame - first] = current

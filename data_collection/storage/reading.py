@@ -16,6 +16,7 @@ from data_collection.storage.codec import (
     body_sha,
     decode_clip,
     decode_frames,
+    frame_shape,
 )
 from data_collection.storage.tombstone import TOMBSTONE_RECORD, Tombstone
 from data_collection.trace import Clip, ClipRow
@@ -64,12 +65,11 @@ def read_frames(
         end = min(first_frame + count, row.first_frame + row.frames)
         if begin >= end:
             continue
-        frames = decode_frames(read_body(root, row), begin - row.first_frame, end - row.first_frame)
+        body = read_body(root, row)
         if window is None:
-            window = np.empty((count, *frames.shape[1:]), np.uint8)
-        if frames.shape != (end - begin, *window.shape[1:]):
-            raise ClipCorrupt("frames", f"{row.trace_id}/{row.seq} holds {frames.shape}")
-        window[begin - first_frame : end - first_frame] = frames
+            window = np.empty((count, *frame_shape(body)), np.uint8)
+        out = window[begin - first_frame : end - first_frame]
+        decode_frames(body, begin - row.first_frame, end - row.first_frame, out)
         filled += end - begin
     if window is None or filled != count:
         raise IndexError(f"the rows hold {filled} of {count} frames from {first_frame}")

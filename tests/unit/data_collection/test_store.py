@@ -15,7 +15,7 @@ from trace_samples import encoded, filled, sample_clip, sample_header, stored
 from data_collection.storage import trace_file
 from data_collection.storage.codec import ClipCorrupt, encode_clip
 from data_collection.storage.lock import StoreLocked
-from data_collection.storage.store import TraceOpening, TraceStore, read_clip
+from data_collection.storage.store import TraceOpening, TraceStore, read_clip, read_frames
 
 HERE = Path(__file__).parent
 
@@ -220,3 +220,24 @@ def test_a_row_that_does_not_fit_its_file_is_refused(
     with pytest.raises(ClipCorrupt) as caught:
         read_clip(tmp_path, replace(row, **change))  # type: ignore[arg-type]
     assert caught.value.code == code
+
+
+def test_a_window_of_frames_decodes_the_clips_it_touches(tmp_path: Path) -> None:
+    rows = filled(tmp_path, 4)
+    whole = np.concatenate([sample_clip(seq).frames for seq in range(4)])
+    for first, count in ((0, 20), (0, 1), (4, 2), (7, 9), (19, 1)):
+        window = read_frames(tmp_path, rows, first, count)
+        np.testing.assert_array_equal(window, whole[first : first + count])
+    with open(tmp_path / "t-1.mcap", "r+b") as file:
+        file.seek(rows[0].offset + 40)
+        file.write(b"damage")
+    np.testing.assert_array_equal(read_frames(tmp_path, rows, 5, 6), whole[5:11])
+    with pytest.raises(ClipCorrupt):
+        read_frames(tmp_path, rows, 4, 6)
+    with pytest.raises(IndexError, match="5 of 6 frames"):
+        read_frames(tmp_path, rows, 15, 6)
+    with pytest.raises(IndexError):
+        read_frames(tmp_path, rows[2:], 9, 3)
+    rows[2] = replace(rows[2], frames=6)
+    with pytest.raises((ClipCorrupt, IndexError)):
+        read_frames(tmp_path, rows[2:3], 10, 6)
