@@ -22,10 +22,12 @@ class NoiseFloor:
 
     ``mse`` is the mean squared difference of a frame's values (0 to 255 squared),
     ``changed_px`` the fraction of its pixels that differ: p50, p95 and max of each.
+    ``identical`` is the share of comparisons in which no pixel differs.
     """
 
     replays: int
     frames: int
+    identical: float
     mse: tuple[float, float, float]
     changed_px: tuple[float, float, float]
 
@@ -35,6 +37,7 @@ class NoiseFloor:
             "replays": self.replays,
             "pairs": self.replays * (self.replays - 1) // 2,
             "frames": self.frames,
+            "identical": self.identical,
             "mse": dict(zip(_NAMES, self.mse, strict=True)),
             "changed_px": dict(zip(_NAMES, self.changed_px, strict=True)),
         }
@@ -69,7 +72,10 @@ class FloorMeter:
         """The floor over everything compared so far; None before anything was."""
         if not self._mse:
             return None
-        return NoiseFloor(self._replays, self._frames, _spread(self._mse), _spread(self._changed))
+        identical = sum(changed == 0 for changed in self._changed) / len(self._changed)
+        return NoiseFloor(
+            self._replays, self._frames, identical, _spread(self._mse), _spread(self._changed)
+        )
 
 
 def _differences(

@@ -176,7 +176,7 @@ def test_the_floor_of_the_scripted_desktop_is_exactly_zero(store: TraceStore, sa
     replays = [replayed(store, sat.simulated.trace_id) for _ in range(3)]
     floor = floor_of(replays).to_json()
     assert floor["pairs"] == 3
-    assert floor["frames"] == len(sat.truth)
+    assert (floor["frames"], floor["identical"]) == (len(sat.truth), 1.0)
     for measure in ("mse", "changed_px"):
         assert floor[measure] == {"p50": 0.0, "p95": 0.0, "max": 0.0}
 
@@ -208,6 +208,7 @@ def test_the_floor_measures_what_differs(store: TraceStore, sat: Sitting) -> Non
     replays = [replayed(store, "tiny", Flickering()) for _ in range(2)]
     floor = floor_of(replays)
     assert floor.changed_px == (0.25, 0.25, 0.25)
+    assert floor.identical == 0.0
     assert floor.mse == (25.0, 25.0, 25.0)
 
 
