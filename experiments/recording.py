@@ -21,7 +21,7 @@ from data_collection.desktops.scripted import ScriptedDesktop
 from data_collection.recording.recorder import Recorder, RecorderConfig
 from data_collection.recording.sinks import BackgroundSink, SpoolSink, StoreSink
 from data_collection.recording.sitting import Tally
-from data_collection.storage.sink import ClipSink
+from data_collection.storage.sink import ClipSink, SinkError
 from data_collection.storage.store import TraceStore
 from data_collection.streaming.push import Pusher, PushStatus
 from data_collection.streaming.spool import Spool, disk_free_bytes
@@ -312,6 +312,14 @@ def record_to_store(
         look = WindowConfig(destination=str(folder), host_key=host_key)
         telemetry = DiskTelemetry(folder)
         recorded = run_window(desktops, sink, sitter, config, telemetry, look, until)
-        return replace(recorded, push=PushStatus(acknowledged=recorded.tally.clips))
-    finally:
+    except BaseException:
         store.close()
+        raise
+    push = PushStatus(acknowledged=recorded.tally.clips)
+    try:
+        store.close()
+    except OSError as error:
+        # Files without their ending: whoever opens the store next writes it.
+        failure = recorded.failure or SinkError("disk", str(error))
+        return replace(recorded, push=push, failure=failure)
+    return replace(recorded, push=push)

@@ -124,7 +124,7 @@ def cut_short(failure: Exception, values: dict[str, Any]) -> Failure:
     if known is None:
         raise failure
     kept = f"{values['clips']} clips recorded before are kept."
-    hint = f"{known.hint} {kept}".strip()
+    hint = kept if known.hint in known.message else f"{known.hint} {kept}"
     return Failure(known.status, known.code, known.message, hint, values)
 
 
