@@ -90,7 +90,10 @@ class Index:
         Raises:
             IndexFailed: the file cannot be opened, or is damaged.
         """
-        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        try:
+            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
+            raise _failed(error) from error
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")

@@ -228,7 +228,7 @@ class TraceStore:
         destroyed_bytes = 0
         with self._append:
             for one in self.index.unpurged(upto):
-                if trace_id in (None, one):
+                if trace_id in (None, one) and one in self._ends:
                     destroyed_bytes += self._purge(one, upto)
         return destroyed_bytes
 
@@ -313,6 +313,10 @@ class TraceStore:
         self._ends[trace_id] = end
 
     def _tell(self, trace_id: str, tombstone: Tombstone) -> None:
+        if trace_id not in self._ends:
+            # The file is missing; should it come back, the index knows better.
+            self.index.withdraw(trace_id, tombstone)
+            return
         # In the file first, so that an index rebuilt from files knows of it.
         end = trace_file.append_note(self._path(trace_id), self._end(trace_id), *tombstone.note())
         commits = {one.commit for one in tombstone.withdrawals}

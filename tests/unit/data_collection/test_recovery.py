@@ -222,6 +222,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         stored(store, 1)
     store.open_trace(sample_header("t-2"))
     assert stored(store, 0, "t-2").commit == 2
+    withdrawn = store.withdraw("t-1")
+    assert withdrawn is not None
+    assert [row.commit for row in withdrawn] == [3]
+    assert store.purge() == 0
+    store.close()
+    (tmp_path / "elsewhere").rename(tmp_path / "t-1.mcap")
+    store = TraceStore.open(tmp_path)
+    assert store.is_withdrawn("t-1", 0)
+    assert store.purge() > 0
+    assert store.verify() == []
     store.close()
 
 
