@@ -125,6 +125,10 @@ class Hostility:
     def _bad(self) -> str:
         return f"{self._prefix}-bad-{self._rng.randrange(TRACES)}"
 
+    def _seq(self) -> int:
+        """Draw a place: among neighbours and taken ones, or where nothing is yet."""
+        return self._rng.randrange(60 if self._rng.random() < 0.4 else 90_000)
+
     def _next(self) -> Put:
         chance = self._rng.random()
         if chance < 0.2 and self._sent:
@@ -133,7 +137,7 @@ class Hostility:
             return self._good()
         if chance < 0.42:
             return self._elsewhere()
-        trace_id, seq = self._bad(), self._rng.randrange(60)
+        trace_id, seq = self._bad(), self._seq()
         spoil = self._rng.choice(self._spoilers)
         body = spoil(trace_id, seq)
         return Put(spoil.__name__, trace_id, str(seq), body, body_sha(body))
@@ -150,7 +154,7 @@ class Hostility:
     def _elsewhere(self) -> Put:
         """A good body under another name, place or hash."""
         rng = self._rng
-        trace_id, seq = self._bad(), rng.randrange(60)
+        trace_id, seq = self._bad(), self._seq()
         body = encode_clip(sample_clip(seq, trace_id, look=rng.randrange(3)))
         sha = body_sha(body)
         places = ["no-such-trace", "..%2f..%2fetc", "a%00b", "UPPER", "x" * 80, "%ff", "-", "a.b"]
