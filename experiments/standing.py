@@ -46,7 +46,8 @@ def _from_files(folder: RunFolder) -> dict[str, Any]:
     steps = list(read_metrics(folder.metrics))
     entries = read_ledger(folder.ledger)
     marks = [entry.body["mark"] for entry in entries if entry.kind is EntryKind.MARK]
-    rows = read_rows(folder.data)
+    # A withdrawal is a row, too: each clip counts once.
+    clips = {(row.trace_id, row.seq): row.source for row in read_rows(folder.data)}
     last = steps[-1] if steps else None
     return {
         "run": str(folder.path),
@@ -58,7 +59,7 @@ def _from_files(folder: RunFolder) -> dict[str, Any]:
         "pids": {"server": None, "trainer": None, "window": None},
         "url": None,
         "clips": {
-            "base": sum(row.source == BASE_SOURCE for row in rows),
-            "live": sum(row.source != BASE_SOURCE for row in rows),
+            "base": sum(source == BASE_SOURCE for source in clips.values()),
+            "live": sum(source != BASE_SOURCE for source in clips.values()),
         },
     }

@@ -73,7 +73,8 @@ def test_a_window_elsewhere_outlives_the_server_and_may_take_back_what_it_sent(
 ) -> None:
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    train = ["train", "--run", run, "--host", "0.0.0.0", "--allow-remote", "--json", *MICRO, *OFTEN]
+    reachable = ["--host", "0.0.0.0", "--allow-remote"]
+    train = ["train", "--run", run, *reachable, "--json", *MICRO, *OFTEN]
     with running(*train) as training:
         until(lambda: (run / "run.json").exists() and len(steps(run)) >= 3, "the training")
         url = status(run)["url"]
@@ -87,8 +88,8 @@ def test_a_window_elsewhere_outlives_the_server_and_may_take_back_what_it_sent(
             kill_server(run, training)
             until(lambda: list((elsewhere / "spool").rglob("*.clip")), "clips that wait")
             with running(*train) as again:
+                until(lambda: status(run)["url"] == url, "the server where it was")
                 until(lambda: withdrawals(run), "the withdrawal in the ledger")
-                assert status(run)["url"] == url
                 seen = status(run)["clips"]["live"]
                 until(lambda: status(run)["clips"]["live"] >= seen + 2, "more clips")
                 recorded = window.end()
