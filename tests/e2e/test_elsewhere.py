@@ -32,6 +32,11 @@ def used_commits(run: Path) -> set[int]:
     return {commit for step in steps(run) for commit in step.commits}
 
 
+def is_drawn(row: ClipRow) -> bool:
+    """Say whether a lane takes it in the end: a single frame has none before it to learn from."""
+    return row.weight > 0 and row.frames > 1
+
+
 def first_clips(run: Path) -> list[ClipRow]:
     """Return the first two live clips, once a step has learned from each."""
     rows = [row for row in read_rows(RunFolder(run).data) if row.source == LIVE_SOURCE][:2]
@@ -65,7 +70,7 @@ def wait_until_all_is_used(run: Path, gone: list[ClipRow]) -> None:
     until(lambda: status(run)["mark"] >= last, "the mark of the last clip")
     until(lambda: all(is_purged(run, row) for row in gone), "the purge")
     rows = [row for row in read_rows(RunFolder(run).data) if row.source == LIVE_SOURCE]
-    wanted = {row.commit for row in rows if row.weight > 0} - {row.commit for row in gone}
+    wanted = {row.commit for row in rows if is_drawn(row)} - {row.commit for row in gone}
     until(lambda: wanted <= used_commits(run), "steps on every clip")
 
 
@@ -128,7 +133,7 @@ def check_store(run: Path, counted: Mapping[str, Any], gone: list[ClipRow]) -> N
         assert [row.seq for row in clips] == list(range(len(clips)))
         ends = [row.first_frame + row.frames for row in clips]
         assert [row.first_frame for row in clips[1:]] == ends[:-1]
-    commits = sorted(row.commit for clips in rows for row in clips if row.weight > 0)
+    commits = sorted(row.commit for clips in rows for row in clips if is_drawn(row))
     assert set(commits) <= used_commits(run)
     assert {row.commit for row in gone} < set(commits)
 
