@@ -45,8 +45,16 @@ def sprite_from_art(rows: Sequence[str], palette: Mapping[str, Colour], scale: i
 def fill(canvas: Frame, rect: Rect, colour: Colour) -> None:
     """Fill a rectangle with one colour."""
     x_px, y_px = max(0, rect.x_px), max(0, rect.y_px)
-    right_px, bottom_px = rect.x_px + rect.width_px, rect.y_px + rect.height_px
-    canvas[y_px : max(0, bottom_px), x_px : max(0, right_px)] = colour
+    right_px, bottom_px = max(0, rect.right_px), max(0, rect.bottom_px)
+    fill_all(canvas[y_px:bottom_px, x_px:right_px], colour)
+
+
+def fill_all(canvas: Frame, colour: Colour) -> None:
+    """Fill a whole canvas with one colour."""
+    if canvas.size:
+        # Copying a row is several times as fast as spreading three numbers over an area.
+        canvas[0] = colour
+        canvas[1:] = canvas[0]
 
 
 def outline(canvas: Frame, rect: Rect, colour: Colour, thickness_px: int = 1) -> None:

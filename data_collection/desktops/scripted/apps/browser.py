@@ -8,7 +8,7 @@ from data_collection.desktops.scripted import scancodes
 from data_collection.desktops.scripted.apps.content import FAINT_INK, INK, STRIP, Content, Desk
 from data_collection.desktops.scripted.apps.page_layout import Layout, PlacedLink, layout
 from data_collection.desktops.scripted.apps.pages import START, full_address, page_at
-from data_collection.desktops.scripted.drawing import Colour, fill, write
+from data_collection.desktops.scripted.drawing import Colour, fill, fill_all, write
 from data_collection.desktops.scripted.geometry import Rect
 from data_collection.desktops.scripted.menu import MenuItem
 from data_collection.desktops.scripted.textfield import TextField
@@ -156,7 +156,7 @@ class Browser(Content):
 
     def paint(self, canvas: Frame, focused: bool) -> None:
         """Draw the page, the bar above it and how far it is scrolled."""
-        canvas[:] = _PAPER
+        fill_all(canvas, _PAPER)
         view = self._view
         self._layout.paint(canvas[view.y_px :], self._scroll_px)
         self._paint_scroll_bar(canvas, view)

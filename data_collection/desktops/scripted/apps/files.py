@@ -16,6 +16,7 @@ from data_collection.desktops.scripted.apps.content import (
 from data_collection.desktops.scripted.drawing import (
     Colour,
     fill,
+    fill_all,
     outline,
     paste,
     write,
@@ -144,7 +145,7 @@ class FileManager(Content):
 
     def paint(self, canvas: Frame, focused: bool) -> None:
         """Draw the bar with the path, then the rows."""
-        canvas[:] = _PAPER[self.app]
+        fill_all(canvas, _PAPER[self.app])
         shown = self.folder.shown
         for row, node in enumerate(shown[self._scroll : self._scroll + self._fit]):
             self._paint_row(canvas, self._row(row), node)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from data_collection.desktops.scripted import scancodes
 from data_collection.desktops.scripted.apps.content import Content, Desk
-from data_collection.desktops.scripted.drawing import Colour, fill, outline, write
+from data_collection.desktops.scripted.drawing import Colour, fill, fill_all, outline, write
 from data_collection.desktops.scripted.font import ADVANCE_PX
 from data_collection.desktops.scripted.geometry import Rect
 from data_collection.desktops.scripted.menu import MenuItem
@@ -90,7 +90,7 @@ class Terminal(Content):
 
     def paint(self, canvas: Frame, focused: bool) -> None:
         """Draw the rows and the caret: a block with the focus, a frame without."""
-        canvas[:] = _PAPER
+        fill_all(canvas, _PAPER)
         rows, caret = self._screen()
         for row, line in enumerate(rows):
             write(canvas, _MARGIN_PX, _MARGIN_PX + _LINE_PX * row, line, _INK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from data_collection.desktops.scripted.apps.content import INK, Content, Desk
-from data_collection.desktops.scripted.drawing import write
+from data_collection.desktops.scripted.drawing import fill_all, write
 from data_collection.desktops.scripted.filesystem import TextFile
 from data_collection.desktops.scripted.wrapping import wrapped
 from data_collection.trace import Frame
@@ -41,7 +41,7 @@ class Viewer(Content):
 
     def paint(self, canvas: Frame, focused: bool) -> None:
         """Draw the lines from the one scrolled to."""
-        canvas[:] = (252, 252, 252)
+        fill_all(canvas, (252, 252, 252))
         for row, line in enumerate(self._lines[self._scroll :]):
             write(canvas, _MARGIN_PX, _MARGIN_PX + _LINE_PX * row, line, INK)
 
