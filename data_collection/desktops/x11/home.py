@@ -209,6 +209,7 @@ def _browser(home: Home) -> None:
         "bookmark_bar": {"show_on_all_tabs": False},
         "credentials_enable_service": False,
         "search": {"suggest_enabled": False},
+        "translate": {"enabled": False},
     }
     write(profile / "Default/Preferences", json.dumps(preferences))
     write(profile / "First Run", "")

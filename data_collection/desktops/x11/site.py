@@ -104,7 +104,7 @@ class _QuietServer(ThreadingHTTPServer):
 def page_html(page: Page) -> str:
     """Return a page as HTML that reports where its links lie."""
     return (
-        '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">'
         f"<title>{html.escape(page.title)}</title><style>{_STYLE}</style>"
         f"{''.join(map(_block_html, page.blocks))}<script>{_REPORT}</script>"
     )
