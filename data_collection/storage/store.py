@@ -129,16 +129,20 @@ class TraceStore:
         return known[0] if known and known[1] is ClipState.COMMITTED else None
 
     def is_withdrawn(self, trace_id: str, seq: int) -> bool:
-        """Tell whether a clip's place was withdrawn, before or after the clip came."""
-        known = self.index.trace(trace_id)
-        if known is None:
-            return False
-        row = self.index.clip(trace_id, seq)
-        return (
-            known[1] is ClipState.TOMBSTONED
-            or (row is not None and row.state is ClipState.TOMBSTONED)
-            or self.index.is_refused(trace_id, seq, seq)
-        )
+        """Tell whether a clip's place was withdrawn, before or after the clip came.
+
+        A replay holds what was done in its origin: what is withdrawn there is so here.
+        """
+        for one in self._with_origins(trace_id):
+            known = self.index.trace(one)
+            row = self.index.clip(one, seq)
+            if (
+                (known is not None and known[1] is ClipState.TOMBSTONED)
+                or (row is not None and row.state is ClipState.TOMBSTONED)
+                or self.index.is_refused(one, seq, seq)
+            ):
+                return True
+        return False
 
     def append(self, header: TraceHeader, encoded: EncodedClip, now_wall_s: float) -> Stored:
         """Store a clip of an opened trace, durably, unless its place is taken.
@@ -153,7 +157,7 @@ class TraceStore:
                 return Stored(taken, new=False)
             if self.header(header.trace_id) is None:
                 raise KeyError(header.trace_id)
-            if self.index.is_refused(header.trace_id, encoded.seq, encoded.seq):
+            if self.is_withdrawn(header.trace_id, encoded.seq):
                 raise KeyError(f"{header.trace_id}/{encoded.seq}")
             row = self.index.numbered(row_of(header, encoded, 0, now_wall_s))
             noted = trace_file.CommitRecord(row.commit, now_wall_s, row.weight, row.content_sha)
@@ -180,7 +184,8 @@ class TraceStore:
         """Take back a trace, or some of its clips; again changes nothing.
 
         Each clip's withdrawal is a row of its own in the order of commits. Clips of the
-        interval that have not arrived yet are refused when they do.
+        interval that have not arrived yet are refused when they do. Replays of the trace
+        (``TraceHeader.origin``) hold the same events: their clips go with it.
 
         Args:
             trace_id: an opened trace.
@@ -188,8 +193,14 @@ class TraceStore:
             last: the last one; to the end, and all that comes later, if not given.
 
         Returns:
-            The withdrawal rows of the interval, None if there is no such trace.
+            The trace's withdrawal rows of the interval, None if there is no such trace.
         """
+        with self._append:
+            for replay in self.index.replays(trace_id):
+                self._withdraw(replay, first, last)
+            return self._withdraw(trace_id, first, last)
+
+    def _withdraw(self, trace_id: str, first: int | None, last: int | None) -> list[ClipRow] | None:
         whole = first is None and last is None
         low = 0 if first is None else max(first, 0)
         high = LAST_SEQ if last is None else min(last, LAST_SEQ)
@@ -275,6 +286,15 @@ class TraceStore:
             finally:
                 self.index.close()
                 self._lock.release()
+
+    def _with_origins(self, trace_id: str) -> list[str]:
+        """Return a trace and those whose replay it is, as far as they are here."""
+        chain: list[str] = []
+        while trace_id and trace_id not in chain:
+            chain.append(trace_id)
+            known = self.index.trace(trace_id)
+            trace_id = known[0].origin if known else ""
+        return chain
 
     def _path(self, trace_id: str) -> Path:
         return self.root / trace_file.file_name(trace_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,19 @@ def delete(
     neuralos traces delete traces 20251122-101500-a1b2c3
     neuralos traces delete runs/live 20251122-101500-a1b2c3 --clips 12-14 --yes
 
-    There is no way back. In a run the clips are withdrawn at once, and no step from the next
-    one on reads them; the bytes go as soon as no restart can need them. What the weights have
-    learned from them by then remains.
+    There is no way back. Replays of the trace hold the same events and go with it. In a run
+    the clips are withdrawn at once, and no step from the next one on reads them; the bytes go
+    as soon as no restart can need them. What the weights have learned from them by then
+    remains.
     """  # noqa: D301
     place = find_store(path)
     with open_view(place) as view:
         known_summary(view, trace_id)
-        steps = _steps_that_learned(place, view, trace_id, clips)
+        replays = _replays(view, trace_id)
+        steps = _steps_that_learned(place, view, [trace_id, *replays], clips)
         what = trace_id if clips is None else f"clips {clips[0]} to {clips[1]} of {trace_id}"
+        if replays:
+            what += f" and of its replays ({', '.join(replays)})"
         _confirm(what, _remains(place, steps), yes)
         if isinstance(view, HeldView):
             withdrawn, purged = _withdraw(place, view, trace_id, clips)
@@ -76,7 +81,9 @@ def delete(
     text = f"withdrawn: {len(withdrawn)} clips of {trace_id}. {_remains(place, steps)}"
     finish(
         "delete",
-        [{"id": trace_id, "clips": withdrawn, "whole": clips is None}],
+        [
+            {"id": trace_id, "clips": withdrawn, "whole": clips is None, "replays": replays},
+        ],
         [],
         as_json=as_json,
         text=text,
@@ -84,6 +91,16 @@ def delete(
         steps_that_learned=steps,
         remains=_remains(place, steps),
     )
+
+
+def _replays(view: HeldView | ServedView, trace_id: str) -> list[str]:
+    """Return the replays of a trace that stand: they hold the same events and go with it."""
+    found = [trace_id]
+    summaries = [one for one in view.summaries() if one.state is ClipState.COMMITTED]
+    for origin in found:
+        names = [one.header.trace_id for one in summaries if one.header.origin == origin]
+        found += [name for name in names if name not in found]
+    return found[1:]
 
 
 def _confirm(what: str, remains: str, yes: bool) -> None:
@@ -123,15 +140,16 @@ def _ask_server(view: ServedView, trace_id: str, clips: tuple[int, int] | None) 
 def _steps_that_learned(
     place: StorePlace,
     view: HeldView | ServedView,
-    trace_id: str,
+    trace_ids: Sequence[str],
     clips: tuple[int, int] | None,
 ) -> int:
-    """Return how many steps of the run have learned from the clips."""
+    """Return how many steps of the run have learned from the clips of these traces."""
     if place.run is None or not place.run.metrics.is_file():
         return 0
     first, last = clips or (0, sys.maxsize)
     commits = {
         row.commit
+        for trace_id in trace_ids
         for row in view.rows(trace_id)
         if first <= row.seq <= last and row.state is ClipState.COMMITTED
     }

@@ -137,7 +137,7 @@ def test_deleted_clips_are_destroyed_and_the_others_stay(store: Path, neuralos: 
     assert body in (store / f"{FIRST}.mcap").read_bytes()
     status, said = neuralos("traces", "delete", store, FIRST, "--clips", "1", "--yes")
     assert status == 0
-    assert said["traces"] == [{"id": FIRST, "clips": [1], "whole": False}]
+    assert said["traces"] == [{"id": FIRST, "clips": [1], "whole": False, "replays": []}]
     assert said["purged_bytes"] == len(body)
     assert "remains" in said["remains"]
     assert body[:64] not in (store / f"{FIRST}.mcap").read_bytes()
@@ -229,6 +229,20 @@ def test_relabel_measures_the_floor_and_is_not_done_twice(store: Path, neuralos:
     assert (status, said["traces"][0]["made"], said["floor"]) == (0, False, None)
     listed: list[dict[str, Any]] = neuralos("traces", "list", store)[1]["traces"]
     assert [(trace["id"], trace["origin"]) for trace in listed[2:]] == [(made["id"], FIRST)]
+
+
+def test_a_replay_goes_with_its_origin(store: Path, neuralos: Neuralos) -> None:
+    assert neuralos("traces", "relabel", store, FIRST)[0] == 0
+    replay = f"{FIRST}-on-scripted"
+    status, said = neuralos("traces", "delete", store, FIRST, "--clips", "1", "--yes")
+    assert (status, said["traces"][0]["replays"]) == (0, [replay])
+    listed = {trace["id"]: trace for trace in neuralos("traces", "list", store)[1]["traces"]}
+    assert (listed[FIRST]["withdrawn_clips"], listed[replay]["withdrawn_clips"]) == (1, 1)
+    assert listed[SECOND]["withdrawn_clips"] == 0
+    assert neuralos("traces", "delete", store, FIRST, "--yes")[0] == 0
+    listed = {trace["id"]: trace for trace in neuralos("traces", "list", store)[1]["traces"]}
+    assert [listed[one]["withdrawn"] for one in (FIRST, replay, SECOND)] == [True, True, False]
+    assert neuralos("traces", "verify", store)[0] == 0
 
 
 def test_relabel_names_what_it_refuses_and_why(store: Path, neuralos: Neuralos) -> None:
