@@ -11,10 +11,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from data_collection.storage.index_rows import IndexFailed as IndexFailed
+from data_collection.storage.index_rows import QuarantinedClip as QuarantinedClip
+from data_collection.storage.index_rows import SourceCount as SourceCount
+from data_collection.storage.index_rows import TraceSummary as TraceSummary
 from data_collection.storage.index_schema import (
     COLUMNS,
     ROWS_AFTER,
@@ -24,54 +28,6 @@ from data_collection.storage.index_schema import (
 )
 from data_collection.storage.tombstone import Tombstone, Withdrawal
 from data_collection.trace import ClipRow, ClipState, TraceHeader
-
-
-class IndexFailed(OSError):
-    """The index could not be read or written: the disk is full, failing or the file damaged.
-
-    Args:
-        reason: what SQLite says.
-        is_damage: whether the file itself is at fault, not the disk or the moment.
-    """
-
-    def __init__(self, reason: str, *, is_damage: bool = False) -> None:
-        super().__init__(f"the store's index failed: {reason}")
-        self.is_damage = is_damage
-        self.code = "index_failed"
-        self.hint = "look at the disk; nothing that was acknowledged is lost"
-
-
-@dataclass(frozen=True, slots=True)
-class TraceSummary:
-    """What the index knows of one trace: its clips that stand, and how many are withdrawn."""
-
-    header: TraceHeader
-    state: ClipState
-    clips: int
-    frames: int
-    size_bytes: int
-    withdrawn: int
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCount:
-    """How many clips of a source stand in a state."""
-
-    source: str
-    state: ClipState
-    clips: int
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedClip:
-    """A clip that was refused and kept, with the reason."""
-
-    trace_id: str
-    seq: int
-    body_sha: str
-    code: str
-    hint: str
-    at_wall_s: float
 
 
 class Index:
