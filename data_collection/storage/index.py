@@ -222,14 +222,6 @@ class Index:
             for commit in commits:
                 self._write('UPDATE withdrawals SET purged = 1 WHERE "commit" = ?', (commit,))
 
-    def replays(self, trace_id: str) -> list[str]:
-        """Return the traces whose origin is a trace, and in turn those whose origin they are."""
-        origins = {one.header.trace_id: one.header.origin for one in self.traces()}
-        found = [trace_id]
-        for origin in found:
-            found += [one for one, of in origins.items() if of == origin and one not in found]
-        return found[1:]
-
     def tombstoned(self) -> list[str]:
         """Return the ids of the withdrawn traces."""
         query = "SELECT trace_id FROM traces WHERE state = ? ORDER BY trace_id"

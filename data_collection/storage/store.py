@@ -196,7 +196,7 @@ class TraceStore:
             The trace's withdrawal rows of the interval, None if there is no such trace.
         """
         with self._append:
-            for replay in self.index.replays(trace_id):
+            for replay in self._replays(trace_id):
                 self._withdraw(replay, first, last)
             return self._withdraw(trace_id, first, last)
 
@@ -286,6 +286,14 @@ class TraceStore:
             finally:
                 self.index.close()
                 self._lock.release()
+
+    def _replays(self, trace_id: str) -> list[str]:
+        """Return the replays of a trace, and in turn the replays of those."""
+        origins = {one.header.trace_id: one.header.origin for one in self.index.traces()}
+        found = [trace_id]
+        for origin in found:
+            found += [one for one, of in origins.items() if of == origin and one not in found]
+        return found[1:]
 
     def _with_origins(self, trace_id: str) -> list[str]:
         """Return a trace and those whose replay it is, as far as they are here."""
