@@ -93,7 +93,7 @@ def test_two_desktops_side_by_side_do_not_touch_each_other(place: Path) -> None:
 
 
 def test_nothing_of_a_session_survives_its_reset(place: Path) -> None:
-    desktop = started(place)
+    desktop = X11Desktop(X11Config(folder=str(place)))
     try:
         first = desktop.reset(3)
         old_folder = next(place.iterdir())
@@ -128,8 +128,6 @@ def test_the_death_of_a_program_is_named_at_once(place: Path, program: str, name
         desktop.close()
     assert not processes_in(place)
     assert not list(place.iterdir())
-    desktop.reset(0)
-    desktop.close()
 
 
 def test_an_owner_that_is_killed_leaves_no_process_and_no_file(place: Path) -> None:
@@ -151,6 +149,8 @@ def test_a_full_disk_ends_the_session_with_a_clear_error(place: Path) -> None:
     try:
         with pytest.raises(X11Died, match="the disk is full"):
             step_for_a_while(desktop)
+        # A session that ended is no end of the desktop.
+        assert desktop.reset(0).shape == (384, 512, 3)
     finally:
         desktop.close()
 
