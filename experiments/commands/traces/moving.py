@@ -171,17 +171,17 @@ def export(
     help="Folder of the trace store to add to.",
 )  # fmt: skip
 @click.option(
-    "--consent", type=click.Choice([one.value for one in Consent]), default="given",
-    show_default=True, help="Whether people agreed to it, or no person was recorded.",
+    "--consent", required=True, type=click.Choice([one.value for one in Consent]),
+    help="given: the recorded people agreed. synthetic: no person was recorded.",
 )  # fmt: skip
 @json_option
 def import_traces(source: Path, layout: str, out: Path, consent: str, as_json: bool) -> None:
     """Add the recordings of another program to a store.
 
     \b
-    neuralos traces import session_20250101.jsonl --format demo-logs --out traces
+    neuralos traces import session_20250101.jsonl --format demo-logs --consent given --out traces
 
-    Whoever imports says that the recorded people agreed, or that there were none.
+    Whoever imports answers for the people in the recording: there is no default.
     Importing again changes nothing. Lines that were mended, or that could not be used, are
     named in the object's warnings.
     """  # noqa: D301

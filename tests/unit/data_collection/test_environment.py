@@ -198,7 +198,7 @@ def test_without_gymnasium_the_line_that_installs_it_is_named() -> None:
 
 
 def test_the_example_of_the_documentation_runs() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "data.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "desktops.md").read_text("utf-8")
     section = text.split("\n## Gymnasium\n")[1].split("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    exec(compile(example, "docs/data.md", "exec"), {})
+    exec(compile(example, "docs/desktops.md", "exec"), {})

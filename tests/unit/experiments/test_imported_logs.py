@@ -23,7 +23,9 @@ def test_an_imported_log_gets_its_frames_from_a_real_desktop(
     neuralos: Neuralos, tmp_path: Path
 ) -> None:
     root, out = tmp_path / "store", tmp_path / "videos"
-    status, imported = neuralos("traces", "import", CLEAN, "--format", "demo-logs", "--out", root)
+    status, imported = neuralos(
+        "traces", "import", CLEAN, "--format", "demo-logs", "--consent", "given", "--out", root
+    )
     assert (status, imported["warnings"]) == (0, [])
     (trace,) = imported["traces"]
     assert trace["frame_source"] == "missing"

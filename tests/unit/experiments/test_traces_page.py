@@ -1,4 +1,4 @@
-"""The commands of docs/data.md, as they stand there, one after another in a folder."""
+"""The commands of docs/traces.md, as they stand there, one after another in a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from traces_desk import Neuralos, end_when_idle, make_run, served
 from experiments.commands.traces import traces
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "data.md"
+PAGE = ROOT / "docs" / "traces.md"
 SERVER = "http://127.0.0.1:8000"
 
 
