@@ -12,6 +12,8 @@ from data_collection.trace import Frame
 
 _PERIOD_S = 1 / 30
 _PATIENCE_S = 30.0
+_TRIES = 3
+_STEPS_A_TRY = 90
 
 
 class X11Hand:
@@ -47,9 +49,18 @@ class X11Hand:
             self.do([ButtonChanged(button, False, x_px, y_px)])
 
     def open(self, icon: str) -> dict[str, Any]:
-        """Double-click an icon and return its window."""
-        self.click(icon_rect(self.state, icon), times=2)
-        return self.until(lambda state: window_of(state, icon))
+        """Double-click an icon and return its window.
+
+        On a busy machine two clicks may come too far apart for a double click; like a
+        person, the hand then tries again.
+        """
+        for _ in range(_TRIES):
+            self.click(icon_rect(self.state, icon), times=2)
+            for _ in range(_STEPS_A_TRY):
+                self.do(())
+                if self.state["launching"] or window_of(self.state, icon):
+                    return self.until(lambda state: window_of(state, icon))
+        raise AssertionError(f"{icon} did not start: {self.state}")
 
     def type(self, text: str) -> None:
         for char in text:
