@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,18 @@ time.sleep(600)
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place() -> Iterator[Path]:
     """Where sessions make their folders; sockets want it short."""
-    return tmp_path_factory.mktemp("x")
+    with tempfile.TemporaryDirectory(prefix="x11-") as folder:
+        yield Path(folder)
+
+
+def test_a_folder_too_deep_for_sockets_is_refused(place: Path) -> None:
+    deep = place / ("d" * 58)
+    deep.mkdir()
+    with pytest.raises(X11Died, match="too long a path"):
+        started(deep)
+    assert not list(deep.iterdir())
 
 
 def started(place: Path) -> X11Desktop:
