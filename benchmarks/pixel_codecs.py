@@ -11,15 +11,11 @@ time on one core; every codec's frames are compared with the originals.
 from __future__ import annotations
 
 import json
-import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from importlib import metadata
 from pathlib import Path
 
 import av
@@ -28,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 from PIL import Image
+from report import circumstances
 from rich.console import Console
 from rich.progress import Progress
 from trace_store import Recorded, make_traces
@@ -219,16 +216,7 @@ def main(stores: tuple[Path, ...], clips: int, as_json: bool) -> None:
         report = {
             "schema": SCHEMA,
             "rows": [asdict(row) for row in rows],
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "os": sys.platform,
-                "load": round(os.getloadavg()[0], 1),
-            },
-            "versions": {
-                "python": platform.python_version(),
-                **{package: metadata.version(package) for package in PACKAGES},
-            },
+            **circumstances(PACKAGES),
         }
         print(json.dumps(report))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -19,12 +18,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import av
 import click
 import numpy as np
+from report import circumstances
 from rich.console import Console
 from rich.progress import Progress
 from trace_formats import FORMATS, Format, Frames, Reader
@@ -277,16 +276,7 @@ def main(
         report = {
             "schema": SCHEMA,
             "rows": [asdict(row) for row in rows],
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "os": sys.platform,
-                "load": round(os.getloadavg()[0], 1),
-            },
-            "versions": {
-                "python": platform.python_version(),
-                **{package: metadata.version(package) for package in PACKAGES},
-            },
+            **circumstances(PACKAGES),
         }
         print(json.dumps(report))
 
