@@ -41,11 +41,11 @@ from experiments.config import HarnessConfig, load_config, open_or_create
 from experiments.lags import clip_paths
 from experiments.loop import Loop, Parts, prepare_base
 from experiments.summary import read_rows
-from interactive.ledger import read_ledger
-from interactive.metrics import read_metrics
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
-from interactive.tokens import create_tokens
+from interactive.record.ledger import read_ledger
+from interactive.record.metrics import read_metrics
+from interactive.record.run_folder import RunFolder
+from interactive.server.tokens import create_tokens
 from neuralos.data.mixture import LIVE_SOURCE
 
 SCHEMA = "neuralos.benchmark.ingest/1"

@@ -7,7 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from interactive.run_folder import ServerAddress
+from interactive.record.run_folder import ServerAddress
 from interactive.server.auth import check_bind
 from interactive.server.security import LOOPBACK_HOSTS
 

@@ -18,8 +18,8 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interactive.durable import write_whole
-from interactive.run_folder import RunFolder
+from interactive.record.durable import write_whole
+from interactive.record.run_folder import RunFolder
 
 SENT_HEADER = "X-Sent-Wall-S"
 SURE_S = 1.0

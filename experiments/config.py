@@ -11,8 +11,8 @@ import click
 
 from experiments.base_data import BaseConfig
 from experiments.code_version import code_version
-from interactive.boundary import Cadence
-from interactive.run_folder import RunFolder, RunInfo
+from interactive.record.run_folder import RunFolder, RunInfo
+from interactive.steering.boundary import Cadence
 from neuralos.config import Document, read_document, to_toml
 from neuralos.run_config import SECTIONS, NeuralosConfig
 

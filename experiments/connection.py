@@ -12,8 +12,8 @@ import click
 from experiments.console import Failure, Status
 from interactive.client import RunClient, ServerUnreachable
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
-from interactive.tokens import read_token
+from interactive.record.run_folder import RunFolder
+from interactive.server.tokens import read_token
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

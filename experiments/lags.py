@@ -9,8 +9,8 @@ import numpy as np
 
 from data_collection.trace import ClipRow, ClipState
 from experiments.clocks import sure_skew_s
-from interactive.ledger import Entry, EntryKind
-from interactive.metrics import MetricsRow
+from interactive.record.ledger import Entry, EntryKind
+from interactive.record.metrics import MetricsRow
 
 
 @dataclass(slots=True)

@@ -20,10 +20,10 @@ from experiments.loop import Loop, Parts, prepare_base, refuse_if_running
 from experiments.recording import HOLD_S, HOST_KEY
 from experiments.summary import summarise
 from interactive.client import RunClient, ServerUnreachable
-from interactive.metrics import MetricsTail
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
-from interactive.tokens import create_tokens, read_token
+from interactive.record.metrics import MetricsTail
+from interactive.record.run_folder import RunFolder
+from interactive.server.tokens import create_tokens, read_token
 
 
 @dataclass(frozen=True, slots=True)

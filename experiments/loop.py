@@ -18,7 +18,7 @@ from experiments import children
 from experiments.address import Address
 from experiments.base_data import BaseConfig, make_base, missing_traces
 from experiments.children import Child
-from interactive.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder
 
 END_TIMEOUT_S = {"window": 12.0, "trainer": 40.0, "mirror": 20.0, "server": 10.0}
 """How long each child may take to end cleanly, in the order in which they are asked."""

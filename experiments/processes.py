@@ -34,7 +34,7 @@ def server(run: Path, host: str, port: int, allow_remote: bool) -> None:
     """Control, ingest and page."""
     from experiments.address import Address
     from experiments.server import serve
-    from interactive.run_folder import RunFolder
+    from interactive.record.run_folder import RunFolder
 
     serve(RunFolder.open(run), Address(host, port, allow_remote), watch_parent())
 
@@ -44,8 +44,8 @@ def server(run: Path, host: str, port: int, allow_remote: bool) -> None:
 def trainer(run: Path) -> None:
     """The training loop."""
     from experiments.config import run_steering
-    from interactive.boundary import Boundary
-    from interactive.worker import run_worker
+    from interactive.integrations.worker import run_worker
+    from interactive.steering.boundary import Boundary
 
     ended = watch_parent()
 
@@ -72,10 +72,10 @@ def window(run: Path, url: str, seed: int, user: str, hold_s: float, host_key: s
     from experiments.standing import wait_for_training
     from experiments.summary import spool_folder
     from experiments.window_sign import window_sign
-    from interactive.checkpoints import CheckpointLibrary
     from interactive.policy import Role
-    from interactive.run_folder import RunFolder
-    from interactive.tokens import read_token
+    from interactive.record.checkpoints import CheckpointLibrary
+    from interactive.record.run_folder import RunFolder
+    from interactive.server.tokens import read_token
     from neuralos.data.mixture import LIVE_SOURCE
 
     ended = watch_parent()
@@ -107,7 +107,7 @@ def window(run: Path, url: str, seed: int, user: str, hold_s: float, host_key: s
 def mirror(run: Path, mode: str) -> None:
     """The W&B mirror."""
     from experiments.wandb_mirror import mirror as follow
-    from interactive.run_folder import RunFolder
+    from interactive.record.run_folder import RunFolder
 
     ended = watch_parent()
     follow(RunFolder.open(run), cast(Literal["offline", "online"], mode), ended.wait)

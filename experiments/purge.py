@@ -21,12 +21,12 @@ from filelock import FileLock, Timeout
 
 from data_collection.storage.store import TraceStore
 from data_collection.storage.tombstone import Withdrawal
-from interactive.bases import Past
-from interactive.branch import RunState, failed_seqs
-from interactive.checkpoints import CheckpointDamaged, CheckpointLibrary, Manifest
-from interactive.journal import JournalTail
-from interactive.ledger import Entry, EntryKind, LedgerTail
-from interactive.run_folder import RunFolder
+from interactive.record.bases import Past
+from interactive.record.branch import RunState, failed_seqs
+from interactive.record.checkpoints import CheckpointDamaged, CheckpointLibrary, Manifest
+from interactive.record.journal import JournalTail
+from interactive.record.ledger import Entry, EntryKind, LedgerTail
+from interactive.record.run_folder import RunFolder
 
 PERIOD_S = 2.0
 """How often the store is asked for bytes to destroy."""

@@ -31,7 +31,7 @@ from data_collection.window.telemetry import NoTelemetry, Telemetry
 from data_collection.window.window import Window, WindowConfig
 from experiments.clocks import stamp_with
 from experiments.console import Failure, Status
-from interactive.checkpoints import CheckpointLibrary
+from interactive.record.checkpoints import CheckpointLibrary
 
 STATUS_PERIOD_S = 1.0
 DRAIN_S = 6.0

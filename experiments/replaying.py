@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from interactive.metrics import read_metrics
-from interactive.replay import ReplayReport, replay
-from interactive.run_folder import RunFolder
+from interactive.record.metrics import read_metrics
+from interactive.record.run_folder import RunFolder
+from interactive.replaying.replay import ReplayReport, replay
 
 
 def replay_with_progress(run: Path, ledger: Path | None) -> ReplayReport:

@@ -21,13 +21,13 @@ from experiments.clocks import ClockListener, ClockNotes
 from experiments.console import note
 from experiments.purge import Purger, purging
 from experiments.window_sign import window_pid
-from interactive.run_folder import RunFolder, ServerAddress
+from interactive.record.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router as create_control_router
 from interactive.server.security import CONTROL_BODY_BYTES, Limits, protect
 from interactive.server.service import Facts, RunService
-from interactive.tokens import create_tokens
+from interactive.server.tokens import create_tokens
 from neuralos.data.mixture import BASE_SOURCE
 
 TRACE_PATHS = "/traces"

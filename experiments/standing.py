@@ -8,10 +8,10 @@ from typing import Any
 from experiments.connection import Connection
 from experiments.summary import read_rows
 from interactive.client import ServerUnreachable
-from interactive.ledger import EntryKind, read_ledger
-from interactive.metrics import MetricsTail, read_metrics
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.metrics import MetricsTail, read_metrics
+from interactive.record.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
 
 KEYS = ("run", "state", "branch", "step", "mark", "lr", "pids", "url", "clips")

@@ -14,11 +14,11 @@ from data_collection.streaming.spool import Spool
 from data_collection.trace import ClipRow, ClipState
 from experiments.clocks import largest_skew_s, read_skews
 from experiments.lags import clip_paths, known_percentiles
-from interactive import journal
-from interactive.checkpoints import CheckpointLibrary
-from interactive.ledger import Entry, EntryKind, read_ledger
-from interactive.metrics import MetricsRow, read_metrics
-from interactive.run_folder import RunFolder
+from interactive.record import journal
+from interactive.record.checkpoints import CheckpointLibrary
+from interactive.record.ledger import Entry, EntryKind, read_ledger
+from interactive.record.metrics import MetricsRow, read_metrics
+from interactive.record.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
 
 ENDS_STEPS = 20

@@ -18,7 +18,7 @@ from data_collection.storage.store import TraceStore
 from data_collection.trace import ClipRow, ClipState, TraceHeader
 from experiments.console import Failure, Status
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder
 
 _PAGE = 1000
 _TIMEOUT_S = 30.0

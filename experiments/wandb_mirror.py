@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import wandb
 
-from interactive.journal import JournalTail
-from interactive.ledger import Entry, EntryKind
-from interactive.metrics import MetricsRow, MetricsTail
-from interactive.run_folder import RunFolder
+from interactive.record.journal import JournalTail
+from interactive.record.ledger import Entry, EntryKind
+from interactive.record.metrics import MetricsRow, MetricsTail
+from interactive.record.run_folder import RunFolder
 
 PROJECT = "interactive-training"
 Mode = Literal["offline", "online"]

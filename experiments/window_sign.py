@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interactive.durable import write_whole
-from interactive.run_folder import RunFolder
+from interactive.record.durable import write_whole
+from interactive.record.run_folder import RunFolder
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from interactive.boundary import Cadence
 from interactive.commands import COMMAND, Envelope, UpdateMixture, UpdateOptimizer
-from interactive.data_log import DataLog
 from interactive.outcome import Issuer, IssuerKind, Reason, Rejected
-from interactive.run_folder import RunFolder, RunInfo
-from interactive.session import Session, open_session
-from interactive.source import Delivered
+from interactive.record.data_log import DataLog
+from interactive.record.run_folder import RunFolder, RunInfo
+from interactive.steering.boundary import Cadence
+from interactive.steering.session import Session, open_session
+from interactive.steering.source import Delivered
 from interactive.trainer import DataLost, DataRow, EvaluationResult, Plan, StepRecord
 
 SIZE = 4

@@ -37,7 +37,7 @@ from experiments.console import Failure, Status, emit, json_option, note
 from experiments.contact_sheet import write_sheet
 from experiments.durations import Duration
 from experiments.ending import Ending
-from interactive.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
 
 _PROBLEMS_SHOWN = 5

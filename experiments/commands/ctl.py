@@ -20,10 +20,10 @@ from experiments.lags import clip_paths
 from experiments.standing import standing
 from experiments.summary import read_rows
 from interactive.client import CommandAnswer, TimedOut
-from interactive.ledger import Entry, read_ledger
-from interactive.metrics import read_metrics
 from interactive.outcome import CommandState
 from interactive.policy import Role
+from interactive.record.ledger import Entry, read_ledger
+from interactive.record.metrics import read_metrics
 
 ANSWER_KEYS = (
     "command_id", "seq", "state", "step", "branch", "old", "requested", "effective", "code", "hint",

@@ -22,7 +22,7 @@ from experiments.recording import (
     record_to_store,
 )
 from interactive.policy import Role
-from interactive.tokens import read_token
+from interactive.server.tokens import read_token
 from neuralos.data.mixture import LIVE_SOURCE
 
 

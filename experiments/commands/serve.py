@@ -10,8 +10,8 @@ from experiments.address import Address, free_port
 from experiments.console import emit, json_option
 from experiments.ending import Ending
 from experiments.server import serve as serve_run
-from interactive.run_folder import RunFolder
-from interactive.tokens import create_tokens
+from interactive.record.run_folder import RunFolder
+from interactive.server.tokens import create_tokens
 
 
 @click.command()

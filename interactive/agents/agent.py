@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from interactive.commands import Command
-from interactive.ledger import Entry
+from interactive.record.ledger import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from statistics import fmean
 
 from interactive.agents.agent import History, Proposal
 from interactive.commands import UpdateOptimizer
-from interactive.ledger import Entry, EntryKind
 from interactive.outcome import CommandState
+from interactive.record.ledger import Entry, EntryKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from interactive.agents.agent import Agent, History, Proposal
 from interactive.client import CommandAnswer, RunClient, ServerUnreachable, TimedOut
-from interactive.ledger import Entry
 from interactive.outcome import CommandState
+from interactive.record.ledger import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ with steer(run_dir, trainer) as boundary:
         boundary.record(trainer.train_step())
 
 A trainer whose data may get lost raises ``DataLost``; the loop then calls ``boundary.lose``
-in place of ``record`` and goes on, as ``interactive.worker`` does.
+in place of ``record`` and goes on, as ``interactive.integrations.worker`` does.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interactive.boundary import Boundary, Cadence
-from interactive.data_log import DataLog
-from interactive.link import Link
-from interactive.run_folder import RunFolder
-from interactive.session import open_session
+from interactive.record.data_log import DataLog
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Boundary, Cadence
+from interactive.steering.link import Link
+from interactive.steering.session import open_session
 from interactive.trainer import ControllableTrainer
 
 

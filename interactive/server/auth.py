@@ -13,7 +13,7 @@ from fastapi import HTTPException, Request
 
 from interactive.outcome import Reason, Rejected
 from interactive.policy import GRANTS, Role
-from interactive.tokens import Principal, Tokens, draw_secret, principal_of, sign
+from interactive.server.tokens import Principal, Tokens, draw_secret, principal_of, sign
 
 SESSION_S = 7 * 24 * 3600.0
 

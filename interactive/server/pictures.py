@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from interactive.ledger import Entry, EntryKind
+from interactive.record.ledger import Entry, EntryKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from interactive.commands import Envelope
-from interactive.inbox import Request as CommandRequest
 from interactive.outcome import FINAL_STATES, Reason, Rejected
 from interactive.policy import Role
 from interactive.server.auth import Auth, session_cookie
 from interactive.server.events import Cursor, stream
 from interactive.server.heartbeat import Heartbeat
+from interactive.server.inbox import Request as CommandRequest
 from interactive.server.service import RunService
+from interactive.server.tokens import Principal
 from interactive.server.wire import answer
-from interactive.tokens import Principal
 
 MAX_POINTS = 4000
 MAX_ENTRIES = 1000

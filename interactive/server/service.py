@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
-from interactive.inbox import Inbox, Receipt
-from interactive.journal import JournalTail
-from interactive.ledger import Entry
 from interactive.outcome import CommandState, Rejected
 from interactive.policy import Policy
-from interactive.run_folder import RunFolder
+from interactive.record.journal import JournalTail
+from interactive.record.ledger import Entry
+from interactive.record.run_folder import RunFolder
 from interactive.server.heartbeat import Heartbeat, RunState
+from interactive.server.inbox import Inbox, Receipt
 from interactive.server.pictures import Pictures
 from interactive.server.state import LOST_AFTER_S, FoldedRun
 from interactive.server.wakeup import Signal

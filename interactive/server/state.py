@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from interactive.ledger import Entry, EntryKind
 from interactive.outcome import FINAL_STATES, CommandState
+from interactive.record.ledger import Entry, EntryKind
 from interactive.server.heartbeat import Heartbeat, RunState
 from interactive.server.series import Series
 

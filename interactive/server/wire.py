@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from interactive.metrics import json_safe
+from interactive.record.metrics import json_safe
 
 
 def to_text(value: Any) -> str:

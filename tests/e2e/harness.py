@@ -16,8 +16,8 @@ from typing import Any
 
 from experiments.connection import Connection
 from experiments.standing import standing
-from interactive.metrics import MetricsRow, read_metrics
-from interactive.run_folder import RunFolder
+from interactive.record.metrics import MetricsRow, read_metrics
+from interactive.record.run_folder import RunFolder
 
 NEURALOS = [sys.executable, "-c", "from experiments.cli import main; main()"]
 PATIENCE_S = 120.0

@@ -11,9 +11,9 @@ import pytest
 
 from data_collection.storage.store import TraceStore
 from data_collection.trace import ClipRow
-from interactive.inbox import Inbox
-from interactive.ledger import EntryKind, read_ledger
-from interactive.run_folder import RunFolder
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.run_folder import RunFolder
+from interactive.server.inbox import Inbox
 from tests.e2e.harness import MICRO, neuralos, running, send, status, steps, until
 
 

@@ -18,10 +18,10 @@ from data_collection.storage.codec import ClipCorrupt
 from data_collection.storage.store import TraceStore, read_clip
 from data_collection.trace import ClipRow
 from experiments.summary import read_rows
-from interactive.ledger import EntryKind, read_ledger
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
-from interactive.tokens import read_token
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.run_folder import RunFolder
+from interactive.server.tokens import read_token
 from neuralos.data.mixture import LIVE_SOURCE
 from tests.e2e.harness import MICRO, Running, neuralos, running, status, steps, until
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from experiments.summary import newest_checkpoint, read_rows
-from interactive.ledger import EntryKind, read_ledger
-from interactive.run_folder import RunFolder
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
 from tests.e2e.harness import MICRO, Done, neuralos, running, send, status, steps, until
 

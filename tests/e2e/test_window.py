@@ -13,7 +13,7 @@ from data_collection.events import Button, ButtonChanged, Event, PointerMoved
 from data_collection.storage.store import TraceStore, read_clip
 from data_collection.trace import Clip, ClipRow
 from experiments.summary import newest_checkpoint, read_rows
-from interactive.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder
 from neuralos.data.mixture import BASE_SOURCE
 from tests.e2e.harness import MICRO, neuralos, running, status, steps, until
 from tests.e2e.screen import Hand, display

@@ -26,7 +26,7 @@ from experiments.console import Failure, Status, json_option
 from experiments.trace_access import find_store, known_summary, open_view
 from experiments.trace_pushing import push_trace
 from interactive.policy import Role
-from interactive.tokens import read_token
+from interactive.server.tokens import read_token
 
 _TIMEOUT_S = 30.0
 

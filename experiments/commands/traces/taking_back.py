@@ -21,8 +21,8 @@ from experiments.trace_access import (
     known_summary,
     open_view,
 )
-from interactive.metrics import read_metrics
 from interactive.policy import Role
+from interactive.record.metrics import read_metrics
 
 
 class ClipRange(click.ParamType[tuple[int, int]]):

@@ -18,7 +18,7 @@ from experiments.clocks import (
     stamp_with,
     sure_skew_s,
 )
-from interactive.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder
 from tests.fakes import make_run
 
 

@@ -22,7 +22,7 @@ from experiments.cli import cli
 from experiments.collecting import CollectPlan, standings
 from experiments.console import run_cli
 from experiments.contact_sheet import evenly_spaced
-from interactive.run_folder import RunFolder, RunInfo
+from interactive.record.run_folder import RunFolder, RunInfo
 
 SMALL = ("--traces", "2", "--seconds", "2", "--seed", "4", "--json")
 

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.cli import COMMANDS, cli
 from experiments.console import Failure, Status, emit, json_option, run_cli
-from interactive.run_folder import RunVersionMismatch
+from interactive.record.run_folder import RunVersionMismatch
 
 
 @click.group()

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from data_collection.trace import ClipRow, ClipState
 from experiments.lags import clip_paths, known_percentiles, percentiles
-from interactive.ledger import Entry, EntryKind
-from interactive.metrics import MetricsRow
+from interactive.record.ledger import Entry, EntryKind
+from interactive.record.metrics import MetricsRow
 from interactive.trainer import StepRecord
 
 

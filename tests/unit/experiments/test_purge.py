@@ -15,9 +15,9 @@ from data_collection.storage.codec import ClipCorrupt, encode_clip
 from data_collection.storage.store import EncodedClip, TraceStore, read_clip
 from data_collection.trace import Clip, ClipRow, Consent, TraceHeader
 from experiments.purge import Purger, has_trainer, purging
-from interactive.boundary import Cadence
-from interactive.checkpoints import CheckpointLibrary
-from interactive.run_folder import RunFolder
+from interactive.record.checkpoints import CheckpointLibrary
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Cadence
 from interactive.trainer import DataRow
 from tests.fakes import World, build_fake_trainer, delivered, make_run, run_session
 

@@ -10,7 +10,7 @@ from traces_desk import FIRST, SECOND, Neuralos, drawn, make_run, make_store, pu
 
 from data_collection.storage.store import TraceStore
 from data_collection.trace import ClipRow
-from interactive.metrics import MetricsRow, MetricsWriter
+from interactive.record.metrics import MetricsRow, MetricsWriter
 from interactive.trainer import StepRecord
 
 

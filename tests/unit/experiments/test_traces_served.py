@@ -31,8 +31,8 @@ from data_collection.streaming.send_traces import SenderNotAllowed, ServerAway, 
 from data_collection.trace import ClipState
 from experiments.trace_access import ServedView, find_store, open_view
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
-from interactive.tokens import read_token
+from interactive.record.run_folder import RunFolder
+from interactive.server.tokens import read_token
 
 
 @dataclass

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from experiments.wandb_mirror import Mirror
-from interactive.journal import JournalWriter
-from interactive.ledger import Entry, EntryKind
-from interactive.metrics import MetricsRow
-from interactive.run_folder import RunFolder, RunInfo
+from interactive.record.journal import JournalWriter
+from interactive.record.ledger import Entry, EntryKind
+from interactive.record.metrics import MetricsRow
+from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.trainer import StepRecord
 
 

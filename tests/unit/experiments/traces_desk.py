@@ -25,7 +25,7 @@ from experiments.commands.traces import relabelling
 from experiments.console import run_cli
 from experiments.ending import Ending
 from experiments.server import serve
-from interactive.run_folder import RunFolder, RunInfo
+from interactive.record.run_folder import RunFolder, RunInfo
 
 FIRST, SECOND = "drawn-0", "drawn-1"
 _PATIENCE_S = 30.0

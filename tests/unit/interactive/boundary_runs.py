@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from interactive.boundary import Cadence
-from interactive.ledger import Entry, EntryKind, read_ledger
-from interactive.metrics import MetricsRow, read_metrics
-from interactive.run_folder import RunFolder
+from interactive.record.ledger import Entry, EntryKind, read_ledger
+from interactive.record.metrics import MetricsRow, read_metrics
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Cadence
 from tests.fakes import (
     FakeTrainer,
     World,

@@ -10,15 +10,15 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from interactive.journal import JournalWriter
 from interactive.policy import Role
-from interactive.run_folder import RunFolder, RunInfo
+from interactive.record.journal import JournalWriter
+from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.server.auth import Auth
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router
 from interactive.server.security import Limits, protect
 from interactive.server.service import Facts, RunService
-from interactive.tokens import create_tokens
+from interactive.server.tokens import create_tokens
 
 PERSON = {"name": "operator", "kind": "person"}
 

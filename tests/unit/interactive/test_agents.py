@@ -14,9 +14,9 @@ from interactive.agents.rules import HalveOnPlateau, PlateauConfig
 from interactive.agents.runner import AgentRunner, RunnerConfig
 from interactive.client import RunClient, ServerUnreachable, new_command_id
 from interactive.commands import Pause, UpdateOptimizer
-from interactive.ledger import Entry, EntryKind
 from interactive.outcome import CommandState
 from interactive.policy import Role
+from interactive.record.ledger import Entry, EntryKind
 
 CONFIG = PlateauConfig(window=20, patience=3, factor=0.5, min_lr=1e-5, threshold=0.01)
 

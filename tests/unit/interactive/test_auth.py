@@ -9,7 +9,7 @@ from served_run import ServedRun, envelope, post
 from interactive.policy import Role
 from interactive.server.auth import SESSION_S, check_bind
 from interactive.server.security import HEADERS
-from interactive.tokens import create_tokens, read_token
+from interactive.server.tokens import create_tokens, read_token
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from boundary_runs import (
     steer,
 )
 
-from interactive.boundary import Cadence, Status
-from interactive.data_log import DataLog
-from interactive.ledger import EntryKind, read_ledger
-from interactive.run_folder import RunFolder
-from interactive.session import open_session
-from interactive.source import parse_delivered
+from interactive.record.data_log import DataLog
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Cadence, Status
+from interactive.steering.session import open_session
+from interactive.steering.source import parse_delivered
 from tests.fakes import (
     FakeTrainer,
     ScriptedSource,

@@ -18,9 +18,9 @@ from boundary_runs import (
     steer,
 )
 
-from interactive.boundary import Cadence
-from interactive.ledger import Entry, EntryKind, LedgerWriter
-from interactive.run_folder import RunFolder
+from interactive.record.ledger import Entry, EntryKind, LedgerWriter
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Cadence
 from tests.fakes import (
     World,
     build_fake_trainer,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from interactive.checkpoints import CheckpointDamaged, CheckpointLibrary, Manifest
+from interactive.record.checkpoints import CheckpointDamaged, CheckpointLibrary, Manifest
 
 
 def a_manifest(step: int, *, kept: bool = False) -> Manifest:

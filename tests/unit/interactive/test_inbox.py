@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from interactive.commands import Envelope
-from interactive.inbox import Inbox, Receipt
 from interactive.outcome import Issuer, IssuerKind, Reason, Rejected
+from interactive.server.inbox import Inbox, Receipt
 
 ANNA = Issuer("anna", IssuerKind.PERSON)
 RULE = Issuer("rule", IssuerKind.SCRIPT)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interactive.journal import JournalCorrupt, JournalTail, JournalWriter, read, seal, unseal
+from interactive.record.journal import (
+    JournalCorrupt,
+    JournalTail,
+    JournalWriter,
+    read,
+    seal,
+    unseal,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from interactive.data_log import DataLog
-from interactive.ledger import (
+from interactive.record.data_log import DataLog
+from interactive.record.ledger import (
     EntryKind,
     LedgerDamaged,
     LedgerTail,
@@ -13,7 +13,7 @@ from interactive.ledger import (
     export_ledger,
     read_ledger,
 )
-from interactive.metrics import MetricsRow, MetricsTail, MetricsWriter, read_metrics
+from interactive.record.metrics import MetricsRow, MetricsTail, MetricsWriter, read_metrics
 from interactive.trainer import StepRecord
 from tests.fakes import data_row
 

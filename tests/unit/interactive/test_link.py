@@ -11,11 +11,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from interactive.boundary import Status
-from interactive.data_log import DataLog
-from interactive.link import Link
-from interactive.run_folder import RunFolder, ServerAddress
+from interactive.record.data_log import DataLog
+from interactive.record.run_folder import RunFolder, ServerAddress
 from interactive.server.heartbeat import Heartbeat
+from interactive.steering.boundary import Status
+from interactive.steering.link import Link
 from tests.fakes import data_row, make_run
 
 STATUS = Status("training", 7, "main", 3, {"lr": float("nan")})

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from interactive import journal
-from interactive.boundary import Cadence
-from interactive.checkpoints import CheckpointLibrary
-from interactive.journal import JournalCorrupt, JournalWriter, seal, unseal
-from interactive.ledger import EntryKind, LedgerWriter, read_ledger
-from interactive.metrics import MetricsRow, MetricsWriter, read_metrics
-from interactive.replay import replay
-from interactive.run_folder import RunFolder
-from interactive.session import Diverged, RunBusy, open_session
+from interactive.record import journal
+from interactive.record.checkpoints import CheckpointLibrary
+from interactive.record.journal import JournalCorrupt, JournalWriter, seal, unseal
+from interactive.record.ledger import EntryKind, LedgerWriter, read_ledger
+from interactive.record.metrics import MetricsRow, MetricsWriter, read_metrics
+from interactive.record.run_folder import RunFolder
+from interactive.replaying.replay import replay
+from interactive.steering.boundary import Cadence
+from interactive.steering.session import Diverged, RunBusy, open_session
 from tests.fakes import (
     FakeTrainer,
     World,

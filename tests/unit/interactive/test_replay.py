@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interactive.boundary import Cadence
-from interactive.ledger import Entry, EntryKind, export_ledger, read_ledger
-from interactive.replay import replay
-from interactive.run_folder import RunFolder
+from interactive.record.ledger import Entry, EntryKind, export_ledger, read_ledger
+from interactive.record.run_folder import RunFolder
+from interactive.replaying.replay import replay
+from interactive.steering.boundary import Cadence
 from tests.fakes import (
     FakeTrainer,
     World,

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interactive.boundary import Cadence
-from interactive.data_log import DataLog
-from interactive.ledger import Entry, EntryKind, LedgerWriter, read_ledger
-from interactive.metrics import MetricsRow, read_metrics
-from interactive.replay import ReplayNeedsWithdrawn, ReplayReport, replay
-from interactive.run_folder import RunFolder, RunInfo
+from interactive.integrations.worker import run_worker
+from interactive.record.data_log import DataLog
+from interactive.record.ledger import Entry, EntryKind, LedgerWriter, read_ledger
+from interactive.record.metrics import MetricsRow, read_metrics
+from interactive.record.run_folder import RunFolder, RunInfo
+from interactive.replaying.replay import ReplayNeedsWithdrawn, ReplayReport, replay
+from interactive.steering.boundary import Cadence
 from interactive.trainer import DataLost, DataRow
-from interactive.worker import run_worker
 from tests.fakes import (
     FakeTrainer,
     World,

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from interactive.boundary import Boundary, Cadence
 from interactive.integrations.loop import steer
-from interactive.ledger import EntryKind, read_ledger
-from interactive.metrics import read_metrics
-from interactive.run_folder import (
+from interactive.integrations.worker import run_worker
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.metrics import read_metrics
+from interactive.record.run_folder import (
     BadEntryPoint,
     RunExists,
     RunFolder,
@@ -25,7 +25,7 @@ from interactive.run_folder import (
     RunVersionMismatch,
     ServerAddress,
 )
-from interactive.worker import run_worker
+from interactive.steering.boundary import Boundary, Cadence
 from tests.fakes import build_fake_trainer, make_run
 
 ROOT = Path(__file__).parents[3]
@@ -61,8 +61,8 @@ def test_a_process_that_dies_is_continued_by_another(tmp_path: Path) -> None:
     code = f"""
 import os
 from pathlib import Path
-from interactive.boundary import Cadence
-from interactive.worker import run_worker
+from interactive.steering.boundary import Cadence
+from interactive.integrations.worker import run_worker
 from tests.fakes import FakeTrainer
 step = FakeTrainer.train_step
 def dying(self):

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_collection.trace import ClipRow, ClipState
-from interactive.data_log import DataLog
+from interactive.record.data_log import DataLog
 from interactive.trainer import DataRow
 from neuralos.data.config import LaneConfig
 from neuralos.data.mixture import Mixture

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interactive.bases import Past
-from interactive.checkpoints import CheckpointLibrary
-from interactive.data_log import DataLog
-from interactive.ledger import Entry, EntryKind, read_ledger
-from interactive.metrics import MetricsRow, read_metrics
-from interactive.rerun import Base, Rerun
-from interactive.retrace import Divergence, compare_rows
-from interactive.run_folder import RunFolder
+from interactive.record.bases import Past
+from interactive.record.checkpoints import CheckpointLibrary
+from interactive.record.data_log import DataLog
+from interactive.record.ledger import Entry, EntryKind, read_ledger
+from interactive.record.metrics import MetricsRow, read_metrics
+from interactive.record.run_folder import RunFolder
+from interactive.replaying.rerun import Base, Rerun
+from interactive.steering.retrace import Divergence, compare_rows
 from interactive.trainer import ControllableTrainer, DataLost
 
 LIVE_SOURCE = "live"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
-from interactive.branch import RunState, failed_seqs
 from interactive.commands import COMMAND
-from interactive.ledger import Entry, EntryKind
-from interactive.metrics import COMPARED, MetricsRow, float_bits, json_safe
 from interactive.outcome import CommandState, Rejected
-from interactive.planner import Planner
+from interactive.record.branch import RunState, failed_seqs
+from interactive.record.ledger import Entry, EntryKind
+from interactive.record.metrics import COMPARED, MetricsRow, float_bits, json_safe
+from interactive.steering.planner import Planner
 from interactive.trainer import ControllableTrainer, DataRow, Plan
 
 

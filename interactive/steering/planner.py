@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from interactive.branch import RunState
-from interactive.checkpoints import CheckpointDamaged, CheckpointLibrary
 from interactive.commands import (
     Command,
     Evaluate,
@@ -23,6 +21,8 @@ from interactive.commands import (
     UpdateOptimizer,
 )
 from interactive.outcome import Reason, Rejected
+from interactive.record.branch import RunState
+from interactive.record.checkpoints import CheckpointDamaged, CheckpointLibrary
 from interactive.trainer import ControllableTrainer, Plan
 
 _LONGEST_BRANCH = 48

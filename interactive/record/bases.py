@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from interactive.branch import failed_seqs, loaded_checkpoints
-from interactive.checkpoints import CheckpointLibrary, Manifest
-from interactive.ledger import Entry, EntryKind
+from interactive.record.branch import failed_seqs, loaded_checkpoints
+from interactive.record.checkpoints import CheckpointLibrary, Manifest
+from interactive.record.ledger import Entry, EntryKind
 
 
 @dataclass(frozen=True, slots=True)

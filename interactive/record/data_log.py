@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interactive.journal import JournalWriter, scan, seal, unseal
+from interactive.record.journal import JournalWriter, scan, seal, unseal
 from interactive.trainer import DataRow
 
 TOMBSTONED = "tombstoned"

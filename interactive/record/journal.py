@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from interactive.durable import sync_folder
+from interactive.record.durable import sync_folder
 
 _SEAL = ',"crc":"%08x"}\n'
 _SEAL_BYTES = len(_SEAL % 0)

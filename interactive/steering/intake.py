@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from interactive.branch import RunState
-from interactive.ledger import Entry, EntryKind
-from interactive.scribe import Scribe
-from interactive.source import Source
+from interactive.record.branch import RunState
+from interactive.record.ledger import Entry, EntryKind
+from interactive.steering.scribe import Scribe
+from interactive.steering.source import Source
 from interactive.trainer import ControllableTrainer, DataLost, DataRow
 
 UNREADABLE = "unreadable"

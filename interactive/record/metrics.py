@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interactive.journal import JournalTail, JournalWriter, scan
+from interactive.record.journal import JournalTail, JournalWriter, scan
 from interactive.trainer import StepRecord
 
 COMPARED = ("mark", "lr", "commits", "loss_bits", "grad_norm_bits", "digest", "entries")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from interactive.ledger import Entry, EntryKind
 from interactive.outcome import CommandState
+from interactive.record.ledger import Entry, EntryKind
 
 MAIN = "main"
 """The branch that a run begins on."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interactive.boundary import Boundary, Cadence
 from interactive.integrations.loop import print_warning, steer
-from interactive.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Boundary, Cadence
 from interactive.trainer import DataLost
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from interactive.durable import write_whole
 from interactive.outcome import Issuer, IssuerKind
 from interactive.policy import Role
-from interactive.run_folder import RunFolder
+from interactive.record.durable import write_whole
+from interactive.record.run_folder import RunFolder
 
 ISSUERS: dict[Role, tuple[str, IssuerKind]] = {
     Role.VIEWER: ("viewer", IssuerKind.PERSON),

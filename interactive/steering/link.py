@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 
-from interactive.boundary import Status
-from interactive.data_log import DataLog
-from interactive.metrics import json_safe
-from interactive.run_folder import RunFolder
-from interactive.source import Delivered, parse_delivered
+from interactive.record.data_log import DataLog
+from interactive.record.metrics import json_safe
+from interactive.record.run_folder import RunFolder
+from interactive.steering.boundary import Status
+from interactive.steering.source import Delivered, parse_delivered
 from interactive.trainer import DataRow
 
 ROLE = "trainer"

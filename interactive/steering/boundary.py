@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from interactive.branch import RunState
-from interactive.checkpoints import CheckpointLibrary
 from interactive.commands import Command, Evaluate, SaveCheckpoint, Stop
-from interactive.intake import Intake
-from interactive.ledger import Entry, EntryKind, LedgerWriter
-from interactive.metrics import MetricsRow, MetricsWriter, json_safe
 from interactive.outcome import CommandState, Reason, Rejected
-from interactive.planner import Planner
-from interactive.saver import Saver
-from interactive.scribe import Scribe, intervention_head
-from interactive.source import Delivered, Source
+from interactive.record.branch import RunState
+from interactive.record.checkpoints import CheckpointLibrary
+from interactive.record.ledger import Entry, EntryKind, LedgerWriter
+from interactive.record.metrics import MetricsRow, MetricsWriter, json_safe
+from interactive.steering.intake import Intake
+from interactive.steering.planner import Planner
+from interactive.steering.saver import Saver
+from interactive.steering.scribe import Scribe, intervention_head
+from interactive.steering.source import Delivered, Source
 from interactive.trainer import ControllableTrainer, DataLost, Plan, StepRecord
 
 _HOLD_S = 0.2

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from interactive.branch import RunState
-from interactive.ledger import Entry, EntryKind, LedgerWriter
 from interactive.outcome import CommandState, Reason, Rejected
-from interactive.source import Delivered
+from interactive.record.branch import RunState
+from interactive.record.ledger import Entry, EntryKind, LedgerWriter
+from interactive.steering.source import Delivered
 from interactive.trainer import ControllableTrainer
 
 

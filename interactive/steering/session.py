@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
-from interactive.bases import Past
-from interactive.boundary import Boundary, Cadence
-from interactive.branch import RunState, failed_seqs
-from interactive.checkpoints import CheckpointLibrary, Manifest
 from interactive.commands import COMMAND, Command, Evaluate, SaveCheckpoint
-from interactive.data_log import DataLog
-from interactive.ledger import Entry, EntryKind, LedgerWriter
-from interactive.metrics import MetricsRow, MetricsWriter, read_metrics
 from interactive.outcome import CommandState
-from interactive.planner import Planner
-from interactive.retrace import Divergence, Retrace
-from interactive.run_folder import RunFolder, RunFolderError
-from interactive.saver import manifest_of
-from interactive.source import Source
+from interactive.record.bases import Past
+from interactive.record.branch import RunState, failed_seqs
+from interactive.record.checkpoints import CheckpointLibrary, Manifest
+from interactive.record.data_log import DataLog
+from interactive.record.ledger import Entry, EntryKind, LedgerWriter
+from interactive.record.metrics import MetricsRow, MetricsWriter, read_metrics
+from interactive.record.run_folder import RunFolder, RunFolderError
+from interactive.steering.boundary import Boundary, Cadence
+from interactive.steering.planner import Planner
+from interactive.steering.retrace import Divergence, Retrace
+from interactive.steering.saver import manifest_of
+from interactive.steering.source import Source
 from interactive.trainer import ControllableTrainer
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interactive.durable import write_whole
+from interactive.record.durable import write_whole
 from interactive.trainer import ControllableTrainer
 
 FORMAT_VERSION = 1

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from interactive.journal import JournalTail, JournalWriter, scan
+from interactive.record.journal import JournalTail, JournalWriter, scan
 
 
 class EntryKind(str, Enum):

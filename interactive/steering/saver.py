@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from interactive.branch import RunState
-from interactive.checkpoints import CheckpointLibrary, Manifest
-from interactive.ledger import Entry, EntryKind, LedgerWriter
-from interactive.metrics import MetricsWriter
-from interactive.scribe import Scribe
+from interactive.record.branch import RunState
+from interactive.record.checkpoints import CheckpointLibrary, Manifest
+from interactive.record.ledger import Entry, EntryKind, LedgerWriter
+from interactive.record.metrics import MetricsWriter
+from interactive.steering.scribe import Scribe
 from interactive.trainer import ControllableTrainer
 
 _NEUTRAL = frozenset({"pause", "resume", "stop", "note", "evaluate", "save_checkpoint"})

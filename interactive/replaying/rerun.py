@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interactive.branch import RunState, failed_seqs, loaded_checkpoints
-from interactive.checkpoints import CheckpointLibrary, Manifest
-from interactive.data_log import DataLog
-from interactive.ledger import Entry
-from interactive.metrics import MetricsRow, MetricsWriter
-from interactive.planner import Planner
-from interactive.retrace import Divergence, LostTrack, Retrace, compare_rows
-from interactive.saver import manifest_of
+from interactive.record.branch import RunState, failed_seqs, loaded_checkpoints
+from interactive.record.checkpoints import CheckpointLibrary, Manifest
+from interactive.record.data_log import DataLog
+from interactive.record.ledger import Entry
+from interactive.record.metrics import MetricsRow, MetricsWriter
+from interactive.steering.planner import Planner
+from interactive.steering.retrace import Divergence, LostTrack, Retrace, compare_rows
+from interactive.steering.saver import manifest_of
 from interactive.trainer import ControllableTrainer
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from interactive.durable import sync_folder, write_whole
+from interactive.record.durable import sync_folder, write_whole
 
 _MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
