@@ -22,6 +22,20 @@ class Reason(str, Enum):
     ID_REUSED = "id_reused"
     RUN_ENDED = "run_ended"
     FORBIDDEN = "forbidden"
+    UNKNOWN_SCHEDULE = "unknown_schedule"
+    UNKNOWN_GROUP = "unknown_group"
+    UNKNOWN_SETTING = "unknown_setting"
+    UNKNOWN_MODULE = "unknown_module"
+    UNKNOWN_OPERATION = "unknown_operation"
+    UNKNOWN_DATASET = "unknown_dataset"
+    UNKNOWN_COMMAND = "unknown_command"
+    SUPERSEDED = "superseded"
+    VETOED = "vetoed"
+    CHANGE_TOO_LARGE = "change_too_large"
+    COOLING_DOWN = "cooling_down"
+    BUDGET_SPENT = "budget_spent"
+    RATE_LIMITED = "rate_limited"
+    AGENTS_HALTED = "agents_halted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +51,20 @@ class CommandState(str, Enum):
 
     RECEIVED = "received"
     ACCEPTED = "accepted"
+    AWAITING_APPROVAL = "awaiting_approval"
+    VETOED = "vetoed"
     APPLIED = "applied"
     REJECTED = "rejected"
     FAILED = "failed"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
 
 
-FINAL_STATES = frozenset(
-    {CommandState.APPLIED, CommandState.REJECTED, CommandState.FAILED, CommandState.EXPIRED}
-)
+FINAL_STATES = frozenset(CommandState) - {
+    CommandState.RECEIVED,
+    CommandState.ACCEPTED,
+    CommandState.AWAITING_APPROVAL,
+}
 
 
 class IssuerKind(str, Enum):

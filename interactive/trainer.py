@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from interactive.commands import UpdateMixture, UpdateOptimizer
+from interactive.commands import TrainerCommand
 from interactive.outcome import Rejected
 
 
@@ -103,6 +103,15 @@ class ControllableTrainer(Protocol):
         """Return what can be steered, with its present values, as a JSON object."""
         ...
 
+    def capabilities(self) -> Mapping[str, Any]:
+        """Return what commands may name, as a JSON object.
+
+        Keys: ``optimizer`` (numbers), ``groups``, ``schedules``, ``sources``, ``datasets``,
+        ``settings`` ({name: {kind: number | flag | choice, low, high, choices}}),
+        ``operations`` ({operation: [module, …]}), ``evaluations``.
+        """
+        ...
+
     def train_step(self) -> StepRecord:
         """Make one optimizer update.
 
@@ -111,8 +120,11 @@ class ControllableTrainer(Protocol):
         """
         ...
 
-    def plan(self, command: UpdateOptimizer | UpdateMixture) -> Plan | Rejected:
-        """Say what a command would change, or why it cannot."""
+    def plan(self, command: TrainerCommand) -> Plan | Rejected:
+        """Say what a command would change, or why it cannot; nothing has changed yet.
+
+        What it draws is keyed by seed and step, so that every rank draws the same.
+        """
         ...
 
     def adopt(self, mark: int, rows: Sequence[DataRow]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_collection.trace import ClipRow
-from interactive.commands import UpdateMixture, UpdateOptimizer
+from interactive.commands import TrainerCommand, UpdateMixture, UpdateOptimizer
 from interactive.outcome import Reason, Rejected
 from interactive.trainer import DataLost, DataRow, EvaluationResult, Plan, StepRecord
 from neuralos.build import build_trainer, make_deterministic
@@ -76,11 +76,23 @@ class SteeredTrainer:
             timings_s=result.timings_s,
         )
 
-    def plan(self, command: UpdateOptimizer | UpdateMixture) -> Plan | Rejected:
+    def capabilities(self) -> Mapping[str, Any]:
+        """Return what commands may name."""
+        return {
+            "optimizer": list(SETTINGS),
+            "sources": list(SOURCES),
+            "evaluations": list(self.evaluations),
+        }
+
+    def plan(self, command: TrainerCommand) -> Plan | Rejected:
         """Say what a command would change, or why it cannot."""
-        if isinstance(command, UpdateOptimizer):
-            return self._plan_optimizer(command)
-        return self._plan_mixture(command)
+        match command:
+            case UpdateOptimizer():
+                return self._plan_optimizer(command)
+            case UpdateMixture():
+                return self._plan_mixture(command)
+            case _:
+                return Rejected(Reason.UNSUPPORTED, f"no {command.command} here")
 
     def adopt(self, mark: int, rows: Sequence[DataRow]) -> None:
         """Take the rows up to ``mark`` into the data."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from interactive.commands import COMMAND, Envelope, UpdateMixture, UpdateOptimizer
+from interactive.commands import COMMAND, Envelope, TrainerCommand, UpdateMixture, UpdateOptimizer
 from interactive.outcome import Issuer, IssuerKind, Reason, Rejected
 from interactive.record.data_log import DataLog
 from interactive.record.run_folder import RunFolder, RunInfo
@@ -87,10 +87,15 @@ class FakeTrainer:
             commits=() if self._clip is None else (self._clip,),
         )
 
-    def plan(self, command: UpdateOptimizer | UpdateMixture) -> Plan | Rejected:
+    def capabilities(self) -> Mapping[str, Any]:
+        return {"optimizer": ["lr"], "sources": list(self._mixture), "evaluations": ["rollout"]}
+
+    def plan(self, command: TrainerCommand) -> Plan | Rejected:
         self._break("plan")
         if isinstance(command, UpdateMixture):
             return self._plan_mixture(command)
+        if not isinstance(command, UpdateOptimizer):
+            return Rejected(Reason.UNSUPPORTED, "only lr and the mixture")
         changes = command.changes()
         if set(changes) != {"lr"}:
             return Rejected(Reason.UNSUPPORTED, "only lr")

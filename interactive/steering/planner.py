@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interactive.commands import (
+    Batch,
     Command,
     Evaluate,
     LoadCheckpoint,
@@ -16,9 +17,8 @@ from interactive.commands import (
     Pause,
     Resume,
     SaveCheckpoint,
+    Step,
     Stop,
-    UpdateMixture,
-    UpdateOptimizer,
 )
 from interactive.outcome import Reason, Rejected
 from interactive.record.branch import RunState
@@ -53,8 +53,6 @@ class Planner:
         """
         paused = self._state.paused
         match command:
-            case UpdateOptimizer() | UpdateMixture():
-                return self._trainer.plan(command)
             case Pause():
                 return _plan({"paused": paused}, {}, {"paused": True})
             case Resume():
@@ -70,6 +68,10 @@ class Planner:
                 return self._load(command)
             case Note():
                 return _plan({}, {}, {})
+            case Step() | Batch():
+                return Rejected(Reason.UNSUPPORTED, "not yet")
+            case _:
+                return self._trainer.plan(command)
 
     def _evaluate(self, command: Evaluate) -> Plan | Rejected:
         names = self._trainer.evaluations

@@ -253,6 +253,7 @@ def _session_body(trainer: ControllableTrainer, recovery: Recovery) -> dict[str,
     deviation = recovery.deviation
     return {
         "fingerprint": dict(trainer.fingerprint()),
+        "capabilities": dict(trainer.capabilities()),
         "determinism": "exact" if recovery.is_same_fingerprint else "tolerance",
         "pid": os.getpid(),
         "base": recovery.base,
