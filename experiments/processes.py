@@ -45,11 +45,11 @@ def trainer(run: Path) -> None:
     """The training loop."""
     from experiments.config import run_steering
     from interactive.integrations.worker import run_worker
-    from interactive.steering.boundary import Boundary
+    from interactive.steering.steered import Steered
 
     ended = watch_parent()
 
-    def end_when_asked(boundary: Boundary) -> None:
+    def end_when_asked(boundary: Steered) -> None:
         def wait() -> None:
             ended.wait()
             boundary.request_end()

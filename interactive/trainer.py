@@ -87,6 +87,9 @@ class ControllableTrainer(Protocol):
     Its state after ``step`` updates is a function of (code version, config, seed) and of
     the calls made to it in order, with nothing else: no clock, no global generator.
     Evaluating, saving and digesting do not shift training.
+
+    It need not make its steps itself: a loop of its own may do so between
+    ``Steered.cross`` and ``Steered.record``. One that can is a ``SteppingTrainer``.
     """
 
     @property
@@ -109,14 +112,6 @@ class ControllableTrainer(Protocol):
         Keys: ``optimizer`` (numbers), ``groups``, ``schedules``, ``sources``, ``datasets``,
         ``settings`` ({name: {kind: number | flag | choice, low, high, choices}}),
         ``operations`` ({operation: [module, …]}), ``evaluations``.
-        """
-        ...
-
-    def train_step(self) -> StepRecord:
-        """Make one optimizer update.
-
-        Raises:
-            DataLost: clips cannot be read; nothing has changed.
         """
         ...
 
@@ -163,5 +158,17 @@ class ControllableTrainer(Protocol):
 
         Raises:
             ValueError: the folder does not fit this trainer; the message names the tensor.
+        """
+        ...
+
+
+class SteppingTrainer(ControllableTrainer, Protocol):
+    """A trainer that makes its steps when told to, as the worker and a replay tell it."""
+
+    def train_step(self) -> StepRecord:
+        """Make one optimizer update.
+
+        Raises:
+            DataLost: clips cannot be read; nothing has changed.
         """
         ...

@@ -315,12 +315,12 @@ def run_session(
         warn=(warnings if warnings is not None else []).append,
     ) as session:
         while True:
-            sources[0].reach(session.boundary.status().branch, made.step)
-            if not session.boundary.cross():
+            sources[0].reach(session.status().branch, made.step)
+            if not session.cross():
                 return session
             try:
                 record = made.train_step()
             except DataLost as lost:
-                session.boundary.lose(lost)
+                session.lose(lost)
             else:
-                session.boundary.record(record)
+                session.record(record)

@@ -97,7 +97,7 @@ const login = (token) => post("/api/login", { token });
 
 // ---- showing
 
-const TONES = { training: "good", paused: "warn", waiting: "warn", lost: "bad" };
+const TONES = { training: "good", paused: "warn", waiting: "warn", recovering: "warn", lost: "bad" };
 
 function showStatus() {
   heard = performance.now();

@@ -6,10 +6,13 @@ with steer(run_dir, trainer) as boundary:
 
 A trainer whose data may get lost raises ``DataLost``; the loop then calls ``boundary.lose``
 in place of ``record`` and goes on, as ``interactive.integrations.worker`` does.
+
+The same loop replays a recorded run where the environment says so (``INTERACTIVE_REPLAY``).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +21,11 @@ from pathlib import Path
 
 from interactive.record.data_log import DataLog
 from interactive.record.run_folder import RunFolder
-from interactive.steering.boundary import Boundary, Cadence
+from interactive.replaying.own_loop import REPLAY, ReplayPlan, open_replay
+from interactive.steering.boundary import Cadence
 from interactive.steering.link import Link
 from interactive.steering.session import open_session
+from interactive.steering.steered import Steered
 from interactive.trainer import ControllableTrainer
 
 
@@ -37,8 +42,10 @@ def steer(
     cadence: Cadence | None = None,
     clock: Callable[[], float] = time.time,
     warn: Callable[[str], None] = print_warning,
-) -> Iterator[Boundary]:
+) -> Iterator[Steered]:
     """Take a run up and connect it to its server, whether or not that is there.
+
+    Steps that were recorded after the newest checkpoint are made again first, and checked.
 
     Args:
         run_dir: an existing run folder (``RunFolder.create``).
@@ -50,7 +57,12 @@ def steer(
     Raises:
         RunFolderError: the folder cannot be used, or has a trainer already.
         Diverged: a redone step is not what had been recorded.
+        BadReplayPlan: the environment names a replay that cannot be read.
     """
+    if plan := os.environ.get(REPLAY):
+        with open_replay(ReplayPlan.read(Path(plan)), trainer) as replaying:
+            yield replaying
+        return
     folder = RunFolder.open(run_dir)
     links: list[Link] = []
 
@@ -67,10 +79,10 @@ def steer(
         warn=warn,
     ) as session:
         link = links[0]
-        link.start(session.boundary.status)
+        link.start(session.status)
         try:
-            yield session.boundary
+            yield session
         finally:
             link.close()
-        if session.boundary.status().state == "stopped":
-            link.say_goodbye(session.boundary.status())
+        if session.status().state == "stopped":
+            link.say_goodbye(session.status())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from interactive.integrations.loop import print_warning, steer
 from interactive.record.run_folder import RunFolder
-from interactive.steering.boundary import Boundary, Cadence
+from interactive.steering.boundary import Cadence
+from interactive.steering.steered import Steered
 from interactive.trainer import DataLost
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
@@ -21,7 +22,7 @@ def run_worker(
     run_dir: Path,
     *,
     cadence: Cadence,
-    on_open: Callable[[Boundary], None] = lambda boundary: None,
+    on_open: Callable[[Steered], None] = lambda boundary: None,
     warn: Callable[[str], None] = print_warning,
 ) -> None:
     """Train a run until a stop command, a signal, or the cadence's last step.
@@ -52,7 +53,7 @@ def run_worker(
 
 
 @contextmanager
-def _ended_by(boundary: Boundary) -> Iterator[None]:
+def _ended_by(boundary: Steered) -> Iterator[None]:
     """Let signals end the run cleanly; only a main thread can listen to them."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interactive.record.durable import write_whole
-from interactive.trainer import ControllableTrainer
+from interactive.trainer import SteppingTrainer
 
 FORMAT_VERSION = 1
 """Raised when a file of the run folder changes its meaning."""
@@ -51,7 +51,7 @@ class RunInfo:
     """What was fixed when the run was created.
 
     ``entry_point`` is ``module:function``, called as ``(config_path, run_dir)``; it
-    returns a fresh ``ControllableTrainer``. It is empty for a hand-written loop.
+    returns a fresh ``SteppingTrainer``. It is empty for a hand-written loop.
     """
 
     entry_point: str
@@ -195,7 +195,7 @@ class RunFolder:
         """Return what was fixed at creation."""
         return RunInfo(**self._read_info())
 
-    def build_trainer(self) -> ControllableTrainer:
+    def build_trainer(self) -> SteppingTrainer:
         """Call the run's entry point and return the fresh trainer.
 
         Raises:
@@ -210,7 +210,7 @@ class RunFolder:
                 f"entry point {entry_point!r} of {self.path}: {error}",
                 "it must be module:function, importable here",
             ) from error
-        trainer: ControllableTrainer = build(self.config, self.path)
+        trainer: SteppingTrainer = build(self.config, self.path)
         return trainer
 
     def write_server(self, address: ServerAddress) -> None:

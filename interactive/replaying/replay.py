@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from interactive.record.metrics import MetricsRow, read_metrics
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.rerun import Base, Rerun
 from interactive.steering.retrace import Divergence, compare_rows
-from interactive.trainer import ControllableTrainer, DataLost
+from interactive.trainer import DataLost, SteppingTrainer
 
 LIVE_SOURCE = "live"
 """The data source of clips that a person made during the run."""
@@ -85,7 +85,7 @@ def replay(
     ledger: Path | None = None,
     out_dir: Path | None = None,
     progress: Callable[[int], None] = lambda steps: None,
-    build_trainer: Callable[[], ControllableTrainer] | None = None,
+    build_trainer: Callable[[], SteppingTrainer] | None = None,
 ) -> ReplayReport:
     """Replay a run and compare every step with its record.
 
@@ -113,7 +113,7 @@ def replay(
     past = Past(entries, len(records), CheckpointLibrary(folder.checkpoints))
     replayer = _Replayer(past, own_entries, records, data, out, progress)
     trainer = build()
-    is_same = _is_same_fingerprint(own_entries, trainer.fingerprint())
+    is_same = is_same_fingerprint(own_entries, trainer.fingerprint())
     first = replayer.first(trainer, build, stop=is_same)
     used = {commit for row in records for commit in row.commits}
     withdrawn = tuple(sorted((used & data.withdrawn) | replayer.lost))
@@ -124,7 +124,7 @@ def replay(
     else:
         second = replayer.rerun("second", build(), stop=False)
         steps = len(first.rows)
-        identical, divergence = _compare(first.rows, second.rows)
+        identical, divergence = compare_passes(first.rows, second.rows)
         deviation, promise = first.first_divergence, "self"
     report = ReplayReport(
         steps,
@@ -132,7 +132,7 @@ def replay(
         divergence,
         promise,
         withdrawn,
-        _live_clips(data, used),
+        count_live_clips(data, used),
         deviation,
         base=replayer.base.manifest.id if replayer.base else None,
     )
@@ -167,7 +167,7 @@ class _Replayer:
         return self._all_records[self.base.manifest.metrics_rows if self.base else 0 :]
 
     def first(
-        self, trainer: ControllableTrainer, build: Callable[[], ControllableTrainer], *, stop: bool
+        self, trainer: SteppingTrainer, build: Callable[[], SteppingTrainer], *, stop: bool
     ) -> Rerun:
         """Replay from the first place after which nothing is needed that is gone.
 
@@ -182,7 +182,7 @@ class _Replayer:
                 self.base = self._next_base(stuck.steps)
                 trainer = build()
 
-    def rerun(self, name: str, trainer: ControllableTrainer, *, stop: bool) -> Rerun:
+    def rerun(self, name: str, trainer: SteppingTrainer, *, stop: bool) -> Rerun:
         """Replay from the base on."""
         part = self._out / name
         shutil.rmtree(part, ignore_errors=True)
@@ -197,7 +197,7 @@ class _Replayer:
             progress=self._progress,
         )
         try:
-            made.run(self.records)
+            made.run(self.records, trainer.train_step)
         except DataLost as lost:
             raise _Stuck(lost.commits, len(made.rows)) from lost
         return made
@@ -223,14 +223,16 @@ class _Stuck(Exception):
         self.steps = steps
 
 
-def _is_same_fingerprint(entries: Sequence[Entry], here: Mapping[str, str]) -> bool:
+def is_same_fingerprint(entries: Sequence[Entry], here: Mapping[str, str]) -> bool:
+    """Return whether every session of a run had the fingerprint that is here."""
     sessions = (entry for entry in entries if entry.kind is EntryKind.SESSION)
     return all(dict(entry.body["fingerprint"]) == dict(here) for entry in sessions)
 
 
-def _compare(
+def compare_passes(
     first: Sequence[MetricsRow], second: Sequence[MetricsRow]
 ) -> tuple[int, Divergence | None]:
+    """Return how many steps two passes have in common from their first, and what ends that."""
     for number, (one, other) in enumerate(zip(first, second, strict=False)):
         divergence = compare_rows(one, other)
         if divergence is not None:
@@ -243,7 +245,8 @@ def _compare(
     return len(first), None
 
 
-def _live_clips(data: DataLog, used: set[int]) -> int:
+def count_live_clips(data: DataLog, used: Collection[int]) -> int:
+    """Return how many of the commits are clips that a person made during the run."""
     rows = (row for row in data.rows(0, data.head) if row.commit in used)
     return sum(row.body.get("source") == LIVE_SOURCE for row in rows)
 

@@ -13,9 +13,16 @@ from interactive.record.data_log import DataLog
 from interactive.record.ledger import Entry
 from interactive.record.metrics import MetricsRow, MetricsWriter
 from interactive.steering.planner import Planner
-from interactive.steering.retrace import Divergence, LostTrack, Retrace, compare_rows
+from interactive.steering.retrace import (
+    Divergence,
+    LostTrack,
+    Retrace,
+    Steps,
+    compare_rows,
+    drive,
+)
 from interactive.steering.saver import manifest_of
-from interactive.trainer import ControllableTrainer
+from interactive.trainer import ControllableTrainer, StepRecord
 
 
 class _Diverged(Exception):
@@ -71,14 +78,23 @@ class Rerun:
         self.identical = 0
         self.first_divergence: Divergence | None = None
 
-    def run(self, records: Iterable[MetricsRow]) -> None:
+    def run(self, records: Iterable[MetricsRow], train_step: Callable[[], StepRecord]) -> None:
         """Bring the entries about, compare with the records, and write the rows.
 
         Args:
             records: the rows of the steps from the base on.
+            train_step: makes one step of the trainer.
 
         Raises:
             DataLost: a step needs a clip that cannot be read.
+        """
+        drive(self.steps(records), train_step)
+
+    def steps(self, records: Iterable[MetricsRow]) -> Steps:
+        """Do the same for a loop that makes its own steps.
+
+        Yields:
+            whenever the trainer is to make a step; what that did is sent back.
         """
         if self._base is not None:
             self._stand_at(self._base)
@@ -86,7 +102,7 @@ class Rerun:
         # A row's clock is for reading only, and a replay has no time of its own to tell.
         retrace = Retrace(self._trainer, self._state, planner, self._data, self, lambda: 0.0)
         try:
-            retrace.run(self._entries, records)
+            yield from retrace.steps(self._entries, records)
         except (LostTrack, _Diverged):
             pass
         finally:

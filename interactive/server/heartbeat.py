@@ -13,6 +13,8 @@ class RunState(str, Enum):
 
     WAITING = "waiting"
     """No trainer yet, or the data do not suffice for a step."""
+    RECOVERING = "recovering"
+    """Steps that were recorded are made again, and checked, before anything new."""
     TRAINING = "training"
     PAUSED = "paused"
     STOPPED = "stopped"

@@ -18,6 +18,7 @@ from interactive.steering.planner import Planner
 from interactive.steering.saver import Saver
 from interactive.steering.scribe import Scribe, intervention_head
 from interactive.steering.source import Delivered, Source
+from interactive.steering.steered import Status
 from interactive.trainer import ControllableTrainer, DataLost, Plan, StepRecord
 
 _HOLD_S = 0.2
@@ -39,20 +40,6 @@ class Cadence:
     keep_checkpoints: int = 3
     end_step: int | None = None
     """The run ends after this many updates, as if it had been told to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Where a run stands, for the heartbeat.
-
-    ``state`` is waiting (for data), training, paused or stopped.
-    """
-
-    state: str
-    step: int
-    branch: str
-    mark: int
-    settings: Mapping[str, Any]
 
 
 class Boundary:

@@ -12,8 +12,8 @@ import httpx
 from interactive.record.data_log import DataLog
 from interactive.record.metrics import json_safe
 from interactive.record.run_folder import RunFolder
-from interactive.steering.boundary import Status
 from interactive.steering.source import Delivered, parse_delivered
+from interactive.steering.steered import Status
 from interactive.trainer import DataRow
 
 ROLE = "trainer"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
@@ -14,7 +14,10 @@ from interactive.record.branch import RunState, failed_seqs
 from interactive.record.ledger import Entry, EntryKind
 from interactive.record.metrics import COMPARED, MetricsRow, float_bits, json_safe
 from interactive.steering.planner import Planner
-from interactive.trainer import ControllableTrainer, DataRow, Plan
+from interactive.trainer import ControllableTrainer, DataRow, Plan, StepRecord
+
+Steps = Generator[None, StepRecord, None]
+"""Yields whenever a step is to be made, and is sent what it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,15 @@ class Retrace:
         self._records: Iterator[MetricsRow] = iter(())
         self._record: MetricsRow | None = None
 
-    def run(self, entries: Sequence[Entry], records: Iterable[MetricsRow]) -> None:
+    def steps(self, entries: Sequence[Entry], records: Iterable[MetricsRow]) -> Steps:
         """Go through the entries, then on to the last record.
 
         Args:
             entries: the facts to bring about, in ledger order.
             records: the rows to compare with, in file order.
+
+        Yields:
+            whenever the trainer is to make a step; what that did is sent back.
 
         Raises:
             LostTrack: an entry or a record is out of reach.
@@ -126,27 +132,32 @@ class Retrace:
         ordered = _by_step(entries)
         for number, entry in enumerate(ordered):
             while entry.branch == self._state.branch and self._next_step < entry.step:
-                self._make_step()
+                self._check_reach()
+                self._take_step((yield))
             if (entry.branch, entry.step) != (self._state.branch, self._next_step):
                 self._lose_track(entry)
             is_last = number == len(ordered) - 1 and self._record is None
             self._apply(entry, is_failed=entry.seq in failed, is_last=is_last)
         while self._record is not None:
-            self._make_step()
+            self._check_reach()
+            self._take_step((yield))
 
     @property
     def _next_step(self) -> int:
         return self._trainer.step + 1
 
-    def _make_step(self) -> None:
+    def _check_reach(self) -> None:
         step, recorded = self._next_step, self._record
         if recorded is not None and (recorded.branch, recorded.step) != (self._state.branch, step):
             self._stray(recorded)
         if not self._trainer.ready():
             self._witness.diverged(Divergence(self._state.branch, step, "ready", True, False))
             raise LostTrack(f"step {step} of branch {self._state.branch} lacks data")
+
+    def _take_step(self, made: StepRecord) -> None:
+        recorded = self._record
         row = MetricsRow.of(
-            self._trainer.train_step(),
+            made,
             branch=self._state.branch,
             mark=self._state.mark,
             entries=self._state.entries,
@@ -233,6 +244,28 @@ class Retrace:
             there = Divergence(branch, step, "branch", recorded.branch, branch)
         self._witness.diverged(there)
         raise LostTrack(str(there))
+
+
+def drive(steps: Steps, train_step: Callable[[], StepRecord]) -> None:
+    """Make the steps that are asked for, to the end, and close."""
+    is_open = next_step(steps, None)
+    try:
+        while is_open:
+            is_open = next_step(steps, train_step())
+    finally:
+        steps.close()
+
+
+def next_step(steps: Steps, made: StepRecord | None) -> bool:
+    """Send what a step did (None before the first), and return whether another is asked for."""
+    try:
+        if made is None:
+            next(steps)
+        else:
+            steps.send(made)
+    except StopIteration:
+        return False
+    return True
 
 
 def compare_rows(recorded: MetricsRow, made: MetricsRow) -> Divergence | None:

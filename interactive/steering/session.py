@@ -3,77 +3,124 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
-from interactive.commands import COMMAND, Command, Evaluate, SaveCheckpoint
-from interactive.outcome import CommandState
 from interactive.record.bases import Past
-from interactive.record.branch import RunState, failed_seqs
-from interactive.record.checkpoints import CheckpointLibrary, Manifest
+from interactive.record.checkpoints import CheckpointLibrary
 from interactive.record.data_log import DataLog
-from interactive.record.ledger import Entry, EntryKind, LedgerWriter
-from interactive.record.metrics import MetricsRow, MetricsWriter, read_metrics
+from interactive.record.ledger import LedgerWriter
+from interactive.record.metrics import MetricsWriter
 from interactive.record.run_folder import RunFolder, RunFolderError
 from interactive.steering.boundary import Boundary, Cadence
-from interactive.steering.planner import Planner
-from interactive.steering.retrace import Divergence, Retrace
-from interactive.steering.saver import manifest_of
+from interactive.steering.redo import Files, Recovery, Redo
+from interactive.steering.retrace import next_step
 from interactive.steering.source import Source
-from interactive.trainer import ControllableTrainer
+from interactive.steering.steered import Status
+from interactive.trainer import ControllableTrainer, DataLost, StepRecord
 
 
 class RunBusy(RunFolderError):
     """Another trainer holds the run."""
 
 
-class Diverged(Exception):
-    """A redone step is not what had been recorded: history is not rewritten."""
+class Session:
+    """A run that was taken up: what was recorded is made again, and then it is live.
 
-    def __init__(self, divergence: Divergence) -> None:
-        """Store what differed, and say so in one line."""
-        super().__init__(str(divergence))
-        self.divergence = divergence
+    The loop that makes the steps need not know which of the two it is in.
 
-
-class Interrupted(Exception):
-    """What a command asked for was cut short twice, and is not tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """How a run was taken up.
-
-    ``base`` is the checkpoint it went on from; ``deviation`` is the first difference from
-    the record, which is borne only where the fingerprint is another.
+    Args:
+        trainer: stands at the base of ``redo``.
+        redo: makes the recorded steps again.
+        go_live: makes the boundary once the record has been reached.
     """
 
-    base: str | None
-    redone_steps: int
-    warnings: tuple[str, ...]
-    is_same_fingerprint: bool
-    deviation: Divergence | None
+    def __init__(
+        self, trainer: ControllableTrainer, redo: Redo, go_live: Callable[[Recovery], Boundary]
+    ) -> None:
+        self._trainer = trainer
+        self._redo = redo
+        self._go_live = go_live
+        self._steps = redo.steps()
+        self._is_asked = False
+        self._made: StepRecord | None = None
+        self._live: Boundary | None = None
+        self._end_requested = False
+        self._mode = "recovering"
+        self._settings = trainer.settings()
+        self.recovery: Recovery | None = None
+        """How the run was taken up; None until that is done."""
 
+    def cross(self) -> bool:
+        """Do what is due before the next step, and return whether there is one.
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A run that was taken up and is live."""
+        Raises:
+            Diverged: a redone step is not what had been recorded.
+        """
+        if self._live is None:
+            if self._is_redoing():
+                return True
+            if self._live is None:
+                return False
+        return self._live.cross()
 
-    boundary: Boundary
-    recovery: Recovery
+    def record(self, record: StepRecord) -> None:
+        """Take the step that was just made: written, or at the next boundary compared.
 
+        Raises:
+            OSError: it cannot be written; a run without a record does not go on.
+        """
+        if self._live is None:
+            self._made = record
+        else:
+            self._live.record(record)
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """What the trainer process writes."""
+    def lose(self, lost: DataLost) -> None:
+        """Go on without clips that the step about to be made could not read.
 
-    ledger: LedgerWriter
-    metrics: MetricsWriter
-    data: DataLog
-    checkpoints: CheckpointLibrary
+        Raises:
+            DataLost: the step is one that must be redone; or it is the second time.
+            OSError: it cannot be recorded.
+        """
+        if self._live is None:
+            raise lost
+        self._live.lose(lost)
+
+    def request_end(self) -> None:
+        """End before the next step; safe in a signal handler or a thread.
+
+        A live run saves a checkpoint first; one that is still redone has its record already.
+        """
+        self._end_requested = True
+        if self._live is not None:
+            self._live.request_end()
+
+    def status(self) -> Status:
+        """Return where the run stands; safe in any thread."""
+        if self._live is not None:
+            return self._live.status()
+        state = self._redo.state
+        return Status(self._mode, self._trainer.step, state.branch, state.mark, self._settings)
+
+    def _is_redoing(self) -> bool:
+        """Return whether another recorded step is to be made again; go live if none is left."""
+        if self._mode == "stopped":
+            return False
+        if not self._is_asked or self._made is not None:
+            made, self._made = self._made, None
+            self._is_asked = next_step(self._steps, made)
+        if not self._is_asked:
+            self.recovery = self._redo.recovery()
+            self._live = self._go_live(self.recovery)
+            if self._end_requested:
+                self._live.request_end()
+        elif self._end_requested:
+            self._steps.close()
+            self._mode = "stopped"
+            return False
+        return self._is_asked
 
 
 @contextmanager
@@ -86,7 +133,7 @@ def open_session(
     clock: Callable[[], float],
     warn: Callable[[str], None],
 ) -> Iterator[Session]:
-    """Take a run up: load, redo, check, say so in the ledger, go live.
+    """Take a run up: load the newest checkpoint; the rest is the session's.
 
     Args:
         folder: the run.
@@ -98,155 +145,55 @@ def open_session(
 
     Raises:
         RunBusy: another trainer holds the run.
-        Diverged: a redone step is not what had been recorded.
-        DataLost: a step that must be redone learned from a clip that cannot be read now.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(FileLock(folder.trainer_lock).acquire(timeout=0))
         except Timeout:
             raise RunBusy(f"{folder.path} has a trainer already", "stop that one first") from None
-        ledger = LedgerWriter.open(folder.ledger)
-        stack.callback(ledger.close)
-        metrics = MetricsWriter.open(folder.metrics)
-        stack.callback(metrics.close)
-        data = DataLog.open(folder.data, writable=True)
-        stack.callback(data.close)
-        checkpoints = CheckpointLibrary(folder.checkpoints)
-        checkpoints.sweep()
-        files = _Files(ledger, metrics, data, checkpoints)
-        base, warnings = _choose_base(files)
-        if base is not None:
-            trainer.load(checkpoints.path(base.id))
-        redo = _Redo(trainer, files, base, clock)
-        # Read whole, because rows that were lost are appended to the same file.
-        records = list(read_metrics(folder.metrics, after=base.metrics_rows if base else 0))
-        recovery = redo.run(records, warnings)
-        for warning in recovery.warnings:
+        files = _open_files(folder, stack)
+        past = Past(files.ledger.entries, files.metrics.rows, files.checkpoints)
+        base, warnings = files.checkpoints.newest_whole(past.bears)
+        for warning in warnings:
             warn(warning)
-        unfinished = redo.unfinished()
-        boundary = Boundary(
-            trainer,
-            redo.state,
-            ledger=ledger,
-            metrics=metrics,
-            checkpoints=checkpoints,
-            source=open_source(data),
-            cadence=cadence,
-            clock=clock,
-            warn=warn,
-        )
-        boundary.begin(_session_body(trainer, recovery))
-        if redo.failure is not None:
-            boundary.fail(*redo.failure)
-        elif unfinished is not None:
-            boundary.finish(*unfinished)
-        yield Session(boundary, recovery)
+        if base is not None:
+            trainer.load(files.checkpoints.path(base.id))
+        redo = Redo(trainer, files, base, clock)
+        source = open_source(files.data)
 
-
-class _Redo:
-    """Brings a fresh trainer to where the record ends, and insists that it was so.
-
-    It is the witness of its own retrace: steps whose rows were lost are written again,
-    checkpoints that are not whole are made again, and a difference ends it.
-    """
-
-    def __init__(
-        self,
-        trainer: ControllableTrainer,
-        files: _Files,
-        base: Manifest | None,
-        clock: Callable[[], float],
-    ) -> None:
-        """Store a trainer that stands at the base, or is fresh where there is none."""
-        self._trainer = trainer
-        self._files = files
-        self._base = base
-        self._clock = clock
-        entries, offset = files.ledger.entries, base.ledger_entries if base else 0
-        self._entries: Sequence[Entry] = entries[offset:]
-        self.state = RunState.of(entries[:offset], failed_seqs(entries))
-        seen = self.state.fingerprints[-1:] + [
-            dict(e.body["fingerprint"]) for e in self._entries if e.kind is EntryKind.SESSION
-        ]
-        fingerprint = dict(trainer.fingerprint())
-        self._is_same_fingerprint = all(other == fingerprint for other in seen)
-        self._steps = 0
-        self._last_row: MetricsRow | None = None
-        self._deviation: Divergence | None = None
-        self.failure: tuple[Entry, Exception] | None = None
-
-    def run(self, records: Sequence[MetricsRow], warnings: Sequence[str]) -> Recovery:
-        """Redo what the record holds after the base."""
-        planner = Planner(self._trainer, self.state, self._files.checkpoints)
-        retrace = Retrace(self._trainer, self.state, planner, self._files.data, self, self._clock)
-        retrace.run(self._entries, records)
-        return Recovery(
-            base=self._base.id if self._base else None,
-            redone_steps=self._steps,
-            warnings=tuple(warnings),
-            is_same_fingerprint=self._is_same_fingerprint,
-            deviation=self._deviation,
-        )
-
-    def step_made(self, row: MetricsRow, recorded: MetricsRow | None) -> None:
-        """Write the row again where the record has lost it."""
-        self._steps += 1
-        self._last_row = row
-        if recorded is None:
-            self._files.metrics.append(row)
-
-    def diverged(self, divergence: Divergence) -> None:
-        """Refuse to go on, unless the machine is another."""
-        if self._is_same_fingerprint:
-            raise Diverged(divergence)
-        self._deviation = self._deviation or divergence
-
-    def checkpoint_passed(self, entry: Entry) -> None:
-        """Make a checkpoint again that is announced and not whole."""
-        checkpoint = str(entry.body["checkpoint"])
-        if self._files.checkpoints.is_whole(checkpoint):
-            return
-        manifest = manifest_of(
-            entry,
-            mark=self.state.mark,
-            metrics_rows=(self._base.metrics_rows if self._base else 0) + self._steps,
-            parent=self.state.parent(),
-        )
-        self._files.metrics.sync()
-        self._files.checkpoints.publish(manifest, self._trainer.save)
-
-    def not_applied(self, entry: Entry, error: Exception) -> None:
-        """Keep the failure of the last entry, to be recorded once the run is live."""
-        self.failure = (entry, error)
-
-    def unfinished(self) -> tuple[Entry, Command, Exception | None] | None:
-        """Return the command that the last session announced and did not get to do.
-
-        The second time it is given up, lest a command that kills its process does so for ever.
-        """
-        sessions = 0
-        for entry in reversed(self._files.ledger.entries):
-            if entry.kind is EntryKind.SESSION:
-                sessions += 1
-                continue
-            is_over = self._last_row is not None and self._last_row.entries > entry.seq
-            is_applied = entry.kind is EntryKind.INTERVENTION and (
-                entry.body["state"] == CommandState.APPLIED.value
+        def go_live(recovery: Recovery) -> Boundary:
+            unfinished = redo.unfinished()
+            boundary = Boundary(
+                trainer,
+                redo.state,
+                ledger=files.ledger,
+                metrics=files.metrics,
+                checkpoints=files.checkpoints,
+                source=source,
+                cadence=cadence,
+                clock=clock,
+                warn=warn,
             )
-            if is_over or not is_applied:
-                return None
-            command = COMMAND.validate_python(entry.body["command"])
-            if not isinstance(command, (Evaluate, SaveCheckpoint)):
-                return None
-            given_up = Interrupted("it was cut short twice: send it again") if sessions else None
-            return entry, command, given_up
-        return None
+            boundary.begin(_session_body(trainer, recovery))
+            if redo.failure is not None:
+                boundary.fail(*redo.failure)
+            elif unfinished is not None:
+                boundary.finish(*unfinished)
+            return boundary
+
+        yield Session(trainer, redo, go_live)
 
 
-def _choose_base(files: _Files) -> tuple[Manifest | None, list[str]]:
-    past = Past(files.ledger.entries, files.metrics.rows, files.checkpoints)
-    return files.checkpoints.newest_whole(past.bears)
+def _open_files(folder: RunFolder, stack: ExitStack) -> Files:
+    ledger = LedgerWriter.open(folder.ledger)
+    stack.callback(ledger.close)
+    metrics = MetricsWriter.open(folder.metrics)
+    stack.callback(metrics.close)
+    data = DataLog.open(folder.data, writable=True)
+    stack.callback(data.close)
+    checkpoints = CheckpointLibrary(folder.checkpoints)
+    checkpoints.sweep()
+    return Files(folder, ledger, metrics, data, checkpoints)
 
 
 def _session_body(trainer: ControllableTrainer, recovery: Recovery) -> dict[str, object]:

@@ -26,9 +26,10 @@ from boundary_runs import (
 from interactive.record.data_log import DataLog
 from interactive.record.ledger import EntryKind, read_ledger
 from interactive.record.run_folder import RunFolder
-from interactive.steering.boundary import Cadence, Status
+from interactive.steering.boundary import Cadence
 from interactive.steering.session import open_session
 from interactive.steering.source import parse_delivered
+from interactive.steering.steered import Status
 from tests.fakes import (
     FakeTrainer,
     ScriptedSource,
@@ -312,7 +313,7 @@ def test_the_status_tells_how_the_run_stands(folder: RunFolder) -> None:
 
     class Watched(ScriptedSource):
         def wait(self, timeout_s: float) -> None:
-            seen.append(session.boundary.status())
+            seen.append(session.status())
             super().wait(timeout_s)
 
     world = at(3, delivered(1, PAUSE), delivered(2, LR))
@@ -334,10 +335,10 @@ def test_the_status_tells_how_the_run_stands(folder: RunFolder) -> None:
         is_live = True
         while is_live:
             sources[0].reach("main", trainer.step)
-            is_live = session.boundary.cross()
-            seen.append(session.boundary.status())
+            is_live = session.cross()
+            seen.append(session.status())
             if is_live:
-                session.boundary.record(trainer.train_step())
+                session.record(trainer.train_step())
     states = ["training"] * 3 + ["paused"] + ["training"] * 2 + ["stopped"]
     assert [status.state for status in seen] == states
     assert [status.step for status in seen] == [0, 1, 2, 3, 3, 4, 5]

@@ -14,8 +14,8 @@ import pytest
 from interactive.record.data_log import DataLog
 from interactive.record.run_folder import RunFolder, ServerAddress
 from interactive.server.heartbeat import Heartbeat
-from interactive.steering.boundary import Status
 from interactive.steering.link import Link
+from interactive.steering.steered import Status
 from tests.fakes import data_row, make_run
 
 STATUS = Status("training", 7, "main", 3, {"lr": float("nan")})
@@ -176,9 +176,10 @@ def test_the_end_is_told_at_once_or_in_vain(link: Link, server: FakeServer) -> N
 def test_a_heartbeat_is_one_that_the_server_takes(
     link: Link, client: httpx.Client, server: FakeServer
 ) -> None:
-    for state in ("waiting", "training", "paused", "stopped"):
+    for state in ("recovering", "waiting", "training", "paused", "stopped"):
         link.send_heartbeat(client, replace(STATUS, state=state))
     assert [Heartbeat.model_validate(beat).state.value for beat in server.beats] == [
+        "recovering",
         "waiting",
         "training",
         "paused",

@@ -17,7 +17,8 @@ from interactive.record.metrics import MetricsRow, MetricsWriter, read_metrics
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.replay import replay
 from interactive.steering.boundary import Cadence
-from interactive.steering.session import Diverged, RunBusy, open_session
+from interactive.steering.redo import Diverged
+from interactive.steering.session import RunBusy, open_session
 from tests.fakes import (
     FakeTrainer,
     World,
@@ -230,6 +231,7 @@ def test_without_any_whole_checkpoint_the_run_is_redone_from_its_start(
         (folder.checkpoints / manifest.id / "state.json").write_text("rotten")
     warnings: list[str] = []
     session = run_session(folder, world, cadence=CADENCE, warnings=warnings)
+    assert session.recovery is not None
     assert session.recovery.base is None
     assert session.recovery.redone_steps == len(rows(undisturbed))
     assert any("b-000018: state.json has other bytes" in warning for warning in warnings)
@@ -254,6 +256,7 @@ def test_a_base_whose_future_needs_a_lost_checkpoint_is_not_taken(tmp_path: Path
     for name in ("main-000003", "b1-000009"):
         shutil.rmtree(folder.checkpoints / name)
     session = run_session(folder, world, cadence=Cadence(end_step=9))
+    assert session.recovery is not None
     assert session.recovery.base is None
     assert numbers(folder) == recorded
     assert CheckpointLibrary(folder.checkpoints).is_whole("main-000003")

@@ -25,7 +25,8 @@ from interactive.record.run_folder import (
     RunVersionMismatch,
     ServerAddress,
 )
-from interactive.steering.boundary import Boundary, Cadence
+from interactive.steering.boundary import Cadence
+from interactive.steering.steered import Steered
 from tests.fakes import build_fake_trainer, make_run
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +76,7 @@ run_worker(Path({str(folder.path)!r}), cadence=Cadence(checkpoint_every=5))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     died = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=False)
     assert died.returncode == 9
-    ends: list[Boundary] = []
+    ends: list[Steered] = []
     run_worker(folder.path, cadence=Cadence(end_step=20), on_open=ends.append)
     run_worker(whole.path, cadence=Cadence(end_step=20))
     digests = [[row.digest for row in read_metrics(f.metrics)] for f in (folder, whole)]
