@@ -11,12 +11,13 @@ import click
 
 from experiments.base_data import BaseConfig
 from experiments.code_version import code_version
+from interactive.policy import Policy
 from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.steering.boundary import Cadence
-from neuralos.config import Document, read_document, to_toml
+from neuralos.config import ConfigError, Document, read_document, to_toml
 from neuralos.run_config import SECTIONS, NeuralosConfig
 
-OWN_SECTIONS = ("base", "steering")
+OWN_SECTIONS = ("base", "steering", "policy")
 ENTRY_POINT = "neuralos.control:create_trainer"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -46,6 +47,7 @@ class HarnessConfig:
 
     base: BaseConfig
     steering: SteeringConfig
+    policy: Policy
     neuralos: NeuralosConfig
 
     @property
@@ -55,7 +57,7 @@ class HarnessConfig:
 
     def to_toml(self) -> str:
         """Return the resolved configuration as TOML."""
-        own = {"base": self.base, "steering": self.steering}
+        own = {"base": self.base, "steering": self.steering, "policy": self.policy}
         return to_toml({**own, **self.neuralos.sections()})
 
 
@@ -77,9 +79,29 @@ def run_steering(run: Path) -> SteeringConfig:
     return _own(read_document(RunFolder(run).config))[1]
 
 
-def _own(document: Document) -> tuple[BaseConfig, SteeringConfig]:
-    base = document.section("base", BaseConfig)
-    return base, document.section("steering", SteeringConfig)
+def run_policy(run: Path) -> Policy:
+    """Return what a run's server accepts; the default where the run's trainer has another config.
+
+    Raises:
+        ConfigError: the run's section is wrong; the message names the nearest key.
+    """
+    folder = RunFolder(run)
+    try:
+        document = read_document(folder.config)
+    except ConfigError:
+        # A trainer of one's own reads its configuration in any form.
+        if folder.info().entry_point == ENTRY_POINT:
+            raise
+        return Policy()
+    return document.section("policy", Policy)
+
+
+def _own(document: Document) -> tuple[BaseConfig, SteeringConfig, Policy]:
+    return (
+        document.section("base", BaseConfig),
+        document.section("steering", SteeringConfig),
+        document.section("policy", Policy),
+    )
 
 
 def open_or_create(path: Path, config: HarnessConfig, say: Callable[[str], None]) -> RunFolder:

@@ -18,6 +18,7 @@ from data_collection.streaming.ingest import MAX_BODY_BYTES, IngestService
 from data_collection.streaming.ingest_routes import create_router as create_ingest_router
 from experiments.address import Address, PortTaken
 from experiments.clocks import ClockListener, ClockNotes
+from experiments.config import run_policy
 from experiments.console import note
 from experiments.purge import Purger, purging
 from experiments.window_sign import window_pid
@@ -34,7 +35,11 @@ TRACE_PATHS = "/traces"
 
 
 def open_service(folder: RunFolder, store: TraceStore, address: Address) -> RunService:
-    """Return what follows a run's files and knows how it stands."""
+    """Return what follows a run's files, knows how it stands, and judges commands.
+
+    Raises:
+        ConfigError: the run's policy is wrong.
+    """
     counts = _LiveCounts(store)
     facts = Facts(
         url=address.url,
@@ -42,7 +47,8 @@ def open_service(folder: RunFolder, store: TraceStore, address: Address) -> RunS
         window_pid=lambda: window_pid(folder),
         clips=counts.read,
     )
-    return RunService.open(folder, time.monotonic, time.time, facts=facts)
+    policy = run_policy(folder.path)
+    return RunService.open(folder, time.monotonic, time.time, policy=policy, facts=facts)
 
 
 def compose(

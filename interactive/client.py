@@ -17,6 +17,8 @@ from interactive.outcome import FINAL_STATES, CommandState
 
 ANSWER_S = 10.0
 MAX_WAIT_S = 30.0
+REFUSED = (409, 422, 429)
+"""The statuses with which a command is refused; the answer says why."""
 
 
 class ClientError(Exception):
@@ -161,7 +163,7 @@ class RunClient:
         }
         body = {name: value for name, value in body.items() if value is not None}
         text = json.dumps(body)
-        response = self._request("POST", "/api/commands", content=text, accept=(409, 422))
+        response = self._request("POST", "/api/commands", content=text, accept=REFUSED)
         answer = _command_answer({"command_id": body["command_id"], **response.json()})
         if answer.is_final or wait_s <= 0:
             return answer
@@ -188,6 +190,38 @@ class RunClient:
         if wait_s <= 0:
             return _command_answer(self._get(path, {}))
         return _command_answer(self._get(path, {"wait_s": wait_s}, timeout_s=ANSWER_S + wait_s))
+
+    def approve(self, command_id: str, reason: str = "") -> CommandAnswer:
+        """Let a command through that waits for approval; the ledger will say who did, and why.
+
+        Returns:
+            The answer, with its place in the order; ``rejected`` where it was decided before.
+        """
+        return self._decide(command_id, "approve", reason)
+
+    def veto(self, command_id: str, reason: str = "") -> CommandAnswer:
+        """Refuse a command for good that waits for approval."""
+        return self._decide(command_id, "veto", reason)
+
+    def approvals(self, decided: int = 0) -> list[dict[str, Any]]:
+        """Return the commands that wait for approval, and the newest ``decided`` others."""
+        found: list[dict[str, Any]] = self._get("/api/approvals", {"decided": decided})["approvals"]
+        return found
+
+    def agents(self) -> dict[str, Any]:
+        """Say whether agents may send commands, and who halted them."""
+        return self._get("/api/agents", {})
+
+    def halt_agents(self, reason: str = "") -> dict[str, Any]:
+        """Refuse what agents send from here on; held commands of theirs are not let through."""
+        text = json.dumps({"reason": reason})
+        halted: dict[str, Any] = self._request("POST", "/api/agents/halt", content=text).json()
+        return halted
+
+    def allow_agents(self) -> dict[str, Any]:
+        """Let agents send again."""
+        allowed: dict[str, Any] = self._request("POST", "/api/agents/allow").json()
+        return allowed
 
     def status(self) -> dict[str, Any]:
         """Return how the run stands."""
@@ -253,6 +287,14 @@ class RunClient:
     def __exit__(self, *error: object) -> None:
         """Close the connections."""
         self.close()
+
+    def _decide(self, command_id: str, decision: str, reason: str) -> CommandAnswer:
+        path = f"/api/commands/{UUID(command_id)}/{decision}"
+        text = json.dumps({"reason": reason})
+        got = self._request("POST", path, content=text, accept=(409,)).json()
+        state = "accepted" if got["state"] == "approved" else got["state"]
+        known = {key: got[key] for key in ("seq", "code", "hint") if key in got}
+        return _command_answer({"command_id": command_id, **known, "state": state})
 
     def _get(
         self, path: str, params: Mapping[str, Any], timeout_s: float | None = None

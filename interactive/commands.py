@@ -204,7 +204,7 @@ class Batch(_Command):
     command: Literal["batch"] = "batch"
     commands: Annotated[
         tuple[Annotated[TrainerCommand, Field(discriminator="command")], ...],
-        Field(min_length=1, max_length=16),
+        Field(min_length=1, max_length=16, strict=False),  # JSON that was read has lists
     ]
 
 

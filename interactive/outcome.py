@@ -36,6 +36,7 @@ class Reason(str, Enum):
     BUDGET_SPENT = "budget_spent"
     RATE_LIMITED = "rate_limited"
     AGENTS_HALTED = "agents_halted"
+    ALREADY_DECIDED = "already_decided"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.clocks import read_skews
+from experiments.commands.deciding import agents, approvals, approve, veto
 from experiments.connection import Connection, server_options
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.lags import clip_paths
@@ -34,6 +35,10 @@ run_argument = click.argument("run", type=click.Path(path_type=Path), required=F
 @click.group()
 def ctl() -> None:
     """Look at a run, steer it, replay it. RUN is a run folder."""
+
+
+for _command in (approvals, approve, veto, agents):
+    ctl.add_command(_command)
 
 
 @ctl.command()
@@ -88,7 +93,7 @@ def send(
         except TimedOut as late:
             raise _timed_out(late.answer, wait_s) from None
     values = _answer_values(answer)
-    if answer.state in (CommandState.REJECTED, CommandState.EXPIRED, CommandState.FAILED):
+    if answer.is_final and answer.state is not CommandState.APPLIED:
         message = f"{rest[0]} {answer.state.value} ({answer.code})."
         raise Failure(
             Status.REFUSED,

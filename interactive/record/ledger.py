@@ -45,7 +45,8 @@ class Entry:
       to this commit number is in force), or ``code``, ``hint`` where bytes cannot be read
     * intervention: ``command_id``, ``inbox_seq``, ``issuer {name, kind}``, ``reason``,
       ``command`` (the whole command as JSON), ``state`` (applied | rejected | expired),
-      ``old``, ``requested``, ``effective``, and ``code``, ``hint`` of a refusal
+      ``old``, ``requested``, ``effective``, ``code``, ``hint`` of a refusal, and
+      ``approved_by {name, kind, reason, wall_s}`` where it needed approval
     * failure: ``of`` (the seq of the intervention), ``code``, ``hint``
     * checkpoint: ``checkpoint`` (id), ``digest``, ``kept`` (asked for, so never pruned)
     * evaluation: ``evaluation``, ``measures``, ``picture``

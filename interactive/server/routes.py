@@ -15,7 +15,8 @@ from starlette.concurrency import run_in_threadpool
 
 from interactive.commands import Envelope
 from interactive.outcome import FINAL_STATES, Reason, Rejected
-from interactive.policy import Role
+from interactive.policy import Hold, Role
+from interactive.server.approval_routes import add_approvals
 from interactive.server.auth import Auth, session_cookie
 from interactive.server.events import Cursor, stream
 from interactive.server.heartbeat import Heartbeat
@@ -27,6 +28,8 @@ from interactive.server.wire import answer
 MAX_POINTS = 4000
 MAX_ENTRIES = 1000
 MAX_STREAMS = 64
+STATUS_OF = {Reason.ID_REUSED: 409, Reason.RATE_LIMITED: 429}
+"""The status of a refused command; 422 otherwise."""
 
 Wait = Annotated[float, Query(ge=0, le=60)]
 After = Annotated[int, Query(ge=0, le=2**62)]
@@ -52,6 +55,7 @@ def create_router(service: RunService, auth: Auth, clock: Callable[[], float]) -
     router = APIRouter(prefix="/api", lifespan=lifespan)
     _add_sessions(router, auth)
     _add_commands(router, service, auth)
+    add_approvals(router, service, auth)
     _add_trainer(router, service, auth)
     _add_reads(router, service, auth)
     _add_events(router, service, auth, clock)
@@ -85,12 +89,15 @@ def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
         """Take a command; it is on disk when this answers."""
         body = await request.body()
 
-        def judge(envelope: Envelope) -> Rejected | None:
-            return service.policy.judge(envelope.command, who.role)
+        def judge(envelope: Envelope) -> Rejected | Hold | None:
+            return service.judge.verdict(envelope, who)
 
-        got = await run_in_threadpool(service.inbox.receive, body, who.issuer, judge)
+        is_agent = who.role is Role.AGENT
+        got = await run_in_threadpool(
+            service.inbox.receive, body, who.issuer, judge, is_agent=is_agent
+        )
         if isinstance(got, Rejected):
-            status = 409 if got.code is Reason.ID_REUSED else 422
+            status = STATUS_OF.get(got.code, 422)
             refusal = {"state": "rejected", "code": got.code.value, "hint": got.hint}
             return answer(refusal, status)
         service.changed.fire()
@@ -104,7 +111,7 @@ def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
         if first is None:
             raise HTTPException(404, "no command has this id")
         if first["state"] not in FINAL_STATES and wait_s > 0:
-            await service.changed.until(lambda: service.run.final_outcome(name), wait_s)
+            await service.changed.until(lambda: service.is_final(name) or None, wait_s)
             first = await run_in_threadpool(service.answer, name)
         return answer(first)
 
@@ -218,8 +225,11 @@ def _add_events(
 
 
 def _request(request: CommandRequest) -> dict[str, Any]:
-    return {
+    shown = {
         "seq": request.seq,
         "issuer": {"name": request.issuer.name, "kind": request.issuer.kind.value},
         "envelope": request.envelope.model_dump(mode="json", exclude_none=True),
     }
+    if request.approved_by is not None:
+        shown["approved_by"] = request.approved_by.to_json()
+    return shown

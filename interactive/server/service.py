@@ -17,6 +17,7 @@ from interactive.record.ledger import Entry
 from interactive.record.run_folder import RunFolder
 from interactive.server.heartbeat import Heartbeat, RunState
 from interactive.server.inbox import Inbox, Receipt
+from interactive.server.judging import CommandJudge
 from interactive.server.pictures import Pictures
 from interactive.server.state import LOST_AFTER_S, FoldedRun
 from interactive.server.wakeup import Signal
@@ -79,9 +80,9 @@ class RunService:
         self.name = name
         self.inbox = inbox
         self.pictures = pictures
-        self.policy = policy or Policy()
         self.changed = Signal()
         self.run = FoldedRun(clock())
+        self.judge = CommandJudge(policy or Policy(), self.run, inbox, clock)
         self._ledger = ledger
         self._metrics = metrics
         self._clock = clock
@@ -127,6 +128,7 @@ class RunService:
         tasks = [
             asyncio.create_task(self._repeat(self.refresh, POLL_S)),
             asyncio.create_task(self._repeat(self._ask_clips, FACTS_S)),
+            asyncio.create_task(self._repeat(self.release_due, POLL_S)),
         ]
         try:
             yield
@@ -146,6 +148,17 @@ class RunService:
 
     async def _ask_clips(self) -> None:
         self._clips = dict(await run_in_threadpool(self._facts.clips))
+
+    async def release_due(self) -> None:
+        """Let those held commands through whose veto window is over."""
+        if await run_in_threadpool(self.inbox.release_due):
+            self.changed.fire()
+
+    def is_final(self, command_id: str) -> bool:
+        """Say whether nothing more will become of a command."""
+        if self.inbox.is_ended(command_id):
+            return True
+        return self.run.final_outcome(command_id) is not None
 
     def hear(self, heartbeat: Heartbeat) -> None:
         """Take a heartbeat of the trainer."""
@@ -184,6 +197,7 @@ class RunService:
             "checkpoints": [asdict(one) for one in run.checkpoints.values()],
             "clips": self._clips,
             "problem": self._problem,
+            "agents_halted": self.inbox.halt() is not None,
             "ledger_head": len(run.entries),
             "cursor": f"{len(run.entries)}.{run.record_count}",
         }
@@ -200,7 +214,11 @@ class RunService:
         if isinstance(first, Rejected):
             refusal = {"state": CommandState.REJECTED, "code": first.code.value, "hint": first.hint}
             return _answer(command_id, None, **refusal)
-        return _answer(command_id, first.seq, state=first.state)
+        if first.seq is not None:
+            return _answer(command_id, first.seq, state=first.state)
+        decision = held.decision if (held := self.inbox.held(command_id)) else None
+        why = {} if decision is None else {"code": first.state.value, "hint": decision.reason}
+        return _answer(command_id, None, state=first.state, **why)
 
 
 def _answer(command_id: str, seq: int | None, **known: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interactive.outcome import FINAL_STATES, CommandState
+from interactive.policy import CHANGES
 from interactive.record.ledger import Entry, EntryKind
 from interactive.server.heartbeat import Heartbeat, RunState
 from interactive.server.series import Series
@@ -56,7 +57,9 @@ class FoldedRun:
         self.outcomes: dict[str, Outcome] = {}
         self.checkpoints: dict[str, Checkpoint] = {}
         self.heartbeat: Heartbeat | None = None
+        self.capabilities: Mapping[str, Any] = {}
         self._commands: dict[int, str] = {}
+        self._last_change: dict[str, tuple[str, int]] = {}
         self._heard_s = started_s
         self._branch = "main"
         self._mark = 0
@@ -69,6 +72,7 @@ class FoldedRun:
         body = entry.body
         if entry.kind is EntryKind.SESSION:
             self._in_session, self._ended = True, False
+            self.capabilities = body.get("capabilities") or {}
         elif entry.kind is EntryKind.MARK:
             self._mark = int(body["mark"])
         elif entry.kind is EntryKind.CHECKPOINT:
@@ -105,6 +109,11 @@ class FoldedRun:
         """Return a command's outcome once it is final."""
         outcome = self.outcomes.get(command_id)
         return outcome if outcome is not None and outcome.state in FINAL_STATES else None
+
+    def last_change(self, issuer: str) -> int | None:
+        """Return the first step under a sender's newest change of this branch, if it made one."""
+        branch, step = self._last_change.get(issuer, ("", 0))
+        return step if branch == self.branch else None
 
     def state(self, now_s: float) -> RunState:
         """Return how the run stands."""
@@ -152,11 +161,15 @@ class FoldedRun:
         if outcome.state is not CommandState.APPLIED:
             return
         name = entry.body["command"]["command"]
+        place = (entry.branch, entry.step)
         if name == "stop":
             self._ended = True
         elif name == "load_checkpoint":
             self._branch = str(outcome.effective["branch"])
             self._mark = int(outcome.effective["mark"])
+            place = (self._branch, int(outcome.effective["step"]) + 1)
+        if name in CHANGES:
+            self._last_change[str(entry.body["issuer"]["name"])] = place
 
 
 def _outcome(entry: Entry, state: CommandState) -> Outcome:

@@ -102,7 +102,7 @@ def intervention_head(delivered: Delivered, state: CommandState) -> dict[str, An
     """Return the part of an intervention's body that says who asked for what, and why."""
     envelope = delivered.envelope
     command = envelope.command.model_dump(mode="json", exclude_none=True) if envelope else {}
-    return {
+    head = {
         "command_id": delivered.command_id,
         "inbox_seq": delivered.seq,
         "issuer": {"name": delivered.issuer.name, "kind": delivered.issuer.kind.value},
@@ -110,3 +110,6 @@ def intervention_head(delivered: Delivered, state: CommandState) -> dict[str, An
         "command": command,
         "state": state.value,
     }
+    if delivered.approved_by is not None:
+        head["approved_by"] = dict(delivered.approved_by)
+    return head

@@ -15,13 +15,17 @@ from interactive.trainer import DataRow
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A command as it was delivered; ``envelope`` is None where it made no sense (``problem``)."""
+    """A command as it was delivered; ``envelope`` is None where it made no sense (``problem``).
+
+    ``approved_by`` says who let it through where it needed approval: name, kind, reason, wall_s.
+    """
 
     seq: int
     issuer: Issuer
     command_id: str
     envelope: Envelope | None
     problem: str = ""
+    approved_by: Mapping[str, Any] | None = None
 
 
 class Source(Protocol):
@@ -60,6 +64,7 @@ def parse_delivered(obj: Mapping[str, Any]) -> Delivered:
         seq = int(obj["seq"])
         issuer = Issuer(str(obj["issuer"]["name"]), IssuerKind(obj["issuer"]["kind"]))
         raw = obj["envelope"]
+        approved_by = obj.get("approved_by")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no delivered command: {error!r}") from error
     try:
@@ -70,4 +75,4 @@ def parse_delivered(obj: Mapping[str, Any]) -> Delivered:
         given = raw.get("command_id") if isinstance(raw, Mapping) else None
         command_id = str(given)[:64] if given else f"inbox-{seq}"
         return Delivered(seq, issuer, command_id, None, f"{place}: {first['msg']}")
-    return Delivered(seq, issuer, str(envelope.command_id), envelope)
+    return Delivered(seq, issuer, str(envelope.command_id), envelope, approved_by=approved_by)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from interactive.policy import Role
+from interactive.policy import AgentLimits, Policy, Role
 from interactive.record.journal import JournalWriter
 from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.server.auth import Auth
@@ -34,9 +34,14 @@ class Clock:
 
 
 class ServedRun:
-    """A run, its application, and a hand in the trainer's place."""
+    """A run, its application, and a hand in the trainer's place.
 
-    def __init__(self, path: Path) -> None:
+    No trainer tells a learning rate here, so that agents' changes of it are compared with
+    none unless a policy says so.
+    """
+
+    def __init__(self, path: Path, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy(agent=AgentLimits(lr_ratio=0.0))
         info = RunInfo(entry_point="", seed=1, code_version="test")
         self.folder = RunFolder.create(path, config="", info=info)
         self.clock = Clock()
@@ -48,7 +53,9 @@ class ServedRun:
     def restarted(self) -> FastAPI:
         """Return a fresh application over the same folder."""
         facts = Facts(url="http://127.0.0.1:8000", server_pid=1, clips=lambda: {"used": 7})
-        self.service = RunService.open(self.folder, self.clock, self.clock, facts=facts)
+        self.service = RunService.open(
+            self.folder, self.clock, self.clock, policy=self.policy, facts=facts
+        )
         app = FastAPI(docs_url=None, redoc_url=None)
         app.include_router(create_router(self.service, self.auth, self.clock))
         app.include_router(create_page_router())

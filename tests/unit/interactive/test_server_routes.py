@@ -38,7 +38,6 @@ MALFORMED = [
     lr(True),
     lr([1e-4]),
     {"command": "update_optimizer"},
-    {"command": "format_disk"},
     {"lr": 1e-4},
     "pause",
     None,
@@ -58,6 +57,13 @@ def test_a_malformed_command_is_refused_with_a_hint(run: ServedRun, command: Any
     assert got.status_code == 422
     assert got.json()["code"] == "malformed"
     assert got.json()["hint"]
+    assert run.service.inbox.head == 0
+
+
+def test_a_command_that_does_not_exist_is_told_from_one_that_is_misspelt(run: ServedRun) -> None:
+    got = post(run.client(), envelope({"command": "update_optimiser", "lr": 1e-4}))
+    assert (got.status_code, got.json()["code"]) == (422, "unknown_command")
+    assert "did you mean update_optimizer?" in got.json()["hint"]
     assert run.service.inbox.head == 0
 
 
@@ -87,7 +93,7 @@ def test_a_number_out_of_bounds_is_refused_and_not_clamped(run: ServedRun) -> No
 
 
 def test_an_agent_may_not_hold_the_run(run: ServedRun) -> None:
-    for command in ("pause", "resume", "stop"):
+    for command in ("pause", "resume", "stop", "step"):
         got = post(run.client(Role.AGENT), envelope({"command": command}))
         assert (got.status_code, got.json()["code"]) == (422, "forbidden")
     assert post(run.client(Role.AGENT), envelope(lr(1e-4))).status_code == 202
