@@ -68,7 +68,8 @@ async def stream(
         if clock() - status_s >= STATUS_S:
             status_s = clock()
             yield _event(seen, "status", service.status())
-        await asyncio.sleep(METRICS_S)
+        has_more = seen.entries < len(run.entries)
+        await asyncio.sleep(0 if has_more else METRICS_S)
 
 
 def _event(seen: Cursor, kind: str, data: object) -> str:

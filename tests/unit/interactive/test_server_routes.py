@@ -3,7 +3,6 @@ import json
 import math
 import threading
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from served_run import ServedRun, envelope, post
 
 from interactive.outcome import Reason
 from interactive.policy import Role
-from interactive.server.events import Cursor, stream
 from interactive.server.series import thin
 from interactive.server.state import LOST_AFTER_S
 
@@ -345,62 +343,3 @@ def test_a_picture_is_served_by_its_listed_name_only(run: ServedRun) -> None:
     assert (got.content, got.headers["content-type"]) == (b"PNG", "image/png")
     for name in ("link.png", "notes.txt", "..%2Fsecret.png", "%2e%2e%2fsecret.png", ".."):
         assert client.get(f"/api/rollouts/{name}").status_code == 404
-
-
-# ---- the event stream, taken from its generator: an endless answer needs no network here
-
-
-async def take(events: AsyncIterator[str], count: int) -> list[tuple[str, str, Any]]:
-    taken = []
-    async for event in events:
-        lines = dict(line.split(": ", 1) for line in event.strip().splitlines())
-        taken.append((lines["id"], lines["event"], json.loads(lines["data"])))
-        if len(taken) == count:
-            break
-    return taken
-
-
-def events_of(run: ServedRun, cursor: str | None, count: int) -> list[tuple[str, str, Any]]:
-    async def main() -> list[tuple[str, str, Any]]:
-        await run.service.refresh()
-        start = Cursor.parse(cursor) if cursor is not None else None
-        return await take(stream(run.service, start, run.clock), count)
-
-    return asyncio.run(asyncio.wait_for(main(), 20))  # a stream never ends by itself
-
-
-def test_a_stream_goes_on_after_the_last_event_seen(run: ServedRun) -> None:
-    for mark in range(3):
-        run.write_entry("mark", mark=mark)
-    run.write_metrics({"step": 1, "loss": 1.0}, {"step": 2, "loss": "NaN"})
-    got = events_of(run, "1.0", 4)
-    assert [(one[0], one[1]) for one in got] == [
-        ("2.0", "ledger"),
-        ("3.0", "ledger"),
-        ("3.2", "metrics"),
-        ("3.2", "status"),
-    ]
-    assert [got[0][2]["seq"], got[1][2]["seq"]] == [1, 2]
-    assert [one["loss"] for one in got[2][2]["records"]] == [1.0, "NaN"]
-    resumed = events_of(run, got[0][0], 3)
-    assert [one[1] for one in resumed] == ["ledger", "metrics", "status"]
-    assert resumed[0][2]["seq"] == 2
-
-
-def test_a_new_stream_starts_now(run: ServedRun) -> None:
-    run.write_entry("mark", mark=1)
-    assert [one[1] for one in events_of(run, None, 1)] == ["status"]
-
-
-@pytest.mark.parametrize("cursor", ["9.0", "0.9", "0.0"])
-def test_who_missed_too_much_is_told_to_reload(run: ServedRun, cursor: str) -> None:
-    run.write_metrics(*({"step": s, "loss": 1.0} for s in range(1, 4003)))
-    if cursor == "0.9":
-        run = ServedRun(run.folder.path.parent / "other")
-    got = events_of(run, cursor, 2)
-    assert [one[1] for one in got] == ["reload", "status"]
-
-
-@pytest.mark.parametrize("text", ["", "x", "1", "1.x", "-1.0", "1.2.3", "9" * 50 + ".0"])
-def test_a_strange_event_id_is_none(text: str) -> None:
-    assert Cursor.parse(text) is None
