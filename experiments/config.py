@@ -24,12 +24,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class SteeringConfig:
-    """What a run does by itself, counted in steps; 0 is never, for ``end_step`` no end."""
+    """What a run does by itself, counted in steps; 0 is never, for ``end_step`` no end.
+
+    ``resume_alone_s`` is how long a paused run without a server holds; 0 is for ever.
+    """
 
     checkpoint_every: int = 50
     evaluate_every: int = 100
     keep_checkpoints: int = 3
     end_step: int = 0
+    resume_alone_s: float = 0.0
 
     def cadence(self) -> Cadence:
         """Return the boundary's cadence."""
@@ -38,6 +42,7 @@ class SteeringConfig:
             evaluate_every=self.evaluate_every,
             keep_checkpoints=self.keep_checkpoints,
             end_step=self.end_step or None,
+            resume_alone_s=self.resume_alone_s or None,
         )
 
 

@@ -54,13 +54,14 @@ class World:
 
     ``commands`` and ``rows`` arrive when a branch has made that many updates; ``while_held``
     arrive one by one whenever the run holds. What has arrived is delivered again to every
-    later session, as a server's inbox does.
+    later session, as a server's inbox does. ``is_away`` says that nobody is there to command.
     """
 
     commands: dict[tuple[str, int], list[Delivered]] = field(default_factory=dict)
     rows: dict[tuple[str, int], list[DataRow]] = field(default_factory=dict)
     while_held: list[Delivered] = field(default_factory=list)
     arrived: list[Delivered] = field(default_factory=list)
+    is_away: bool = False
 
     def connect(self, data: DataLog) -> ScriptedSource:
         source = ScriptedSource(self, data)
@@ -76,6 +77,7 @@ class ScriptedSource:
         self._data = data
         self._inbox: list[Delivered] = []
         self._waits = 0
+        self.away_s = 0.0
         self.command_head = 0
 
     @property
@@ -100,6 +102,7 @@ class ScriptedSource:
 
     def wait(self, timeout_s: float) -> None:
         self._waits += 1
+        self.away_s += timeout_s if self._world.is_away else 0.0
         if self._waits > 50:
             raise AssertionError("the run holds for ever")
         left = [c for c in self._world.while_held if c not in self._world.arrived]

@@ -41,6 +41,8 @@ class RunState:
     branches: dict[str, Branch] = field(default_factory=lambda: {MAIN: Branch(MAIN, None, 0)})
     checkpoints: dict[str, CheckpointFact] = field(default_factory=dict)
     paused: bool = False
+    pause_after: int | None = None
+    """The updates of the current branch after which it pauses again, if it was told to step."""
     generation: int = 0
     """Interventions that were recorded as applied, those that then failed included."""
     mark: int = 0
@@ -50,6 +52,8 @@ class RunState:
     entries: int = 0
     done: set[str] = field(default_factory=set)
     """Ids of the commands that have their entry."""
+    superseded: dict[str, str] = field(default_factory=dict)
+    """Ids of commands that another took back, and that one's id."""
     evaluated: set[tuple[str, int]] = field(default_factory=set)
     """The (branch, updates done) at which an evaluation was recorded."""
     fingerprints: list[dict[str, str]] = field(default_factory=list)
@@ -70,6 +74,7 @@ class RunState:
             self.done.add(str(entry.body["command_id"]))
             is_applied = entry.body["state"] == CommandState.APPLIED.value
             self.generation += is_applied
+            self._note_superseded(entry, is_applied)
         if failed:
             return
         match entry.kind:
@@ -89,6 +94,10 @@ class RunState:
                 self.fingerprints.append(dict(entry.body["fingerprint"]))
             case _:
                 pass
+
+    def is_held(self, step: int) -> bool:
+        """Return whether the run is paused after so many updates."""
+        return self.paused or (self.pause_after is not None and step >= self.pause_after)
 
     def free_branch_name(self) -> str:
         """Return the first of b1, b2 … that no branch has."""
@@ -115,14 +124,25 @@ class RunState:
         """Return the ids of the checkpoints that branches continue from."""
         return {b.checkpoint for b in self.branches.values() if b.checkpoint is not None}
 
+    def _note_superseded(self, entry: Entry, is_applied: bool) -> None:
+        command_id = str(entry.body["command_id"])
+        if entry.body["state"] == CommandState.SUPERSEDED.value:
+            self.superseded[command_id] = str(entry.body["superseded_by"])
+        elif is_applied and "supersedes" in entry.body:
+            self.superseded[str(entry.body["supersedes"])] = command_id
+
     def _intervene(self, entry: Entry) -> None:
         effective = entry.body["effective"]
         match entry.body["command"]["command"]:
             case "pause":
-                self.paused = True
+                self.paused, self.pause_after = True, None
             case "resume" | "stop":
-                self.paused = False
+                self.paused, self.pause_after = False, None
+            case "step":
+                self.paused, self.pause_after = False, int(effective["pause_after"])
             case "load_checkpoint":
+                # A run that is held stays so, though the other branch counts other steps.
+                self.paused, self.pause_after = self.is_held(entry.step - 1), None
                 self.branch = str(effective["branch"])
                 self.mark = self.heeded = int(effective["mark"])
                 self.branches[self.branch] = Branch(

@@ -22,7 +22,7 @@ class EntryKind(str, Enum):
     WITHDRAWAL = "withdrawal"
     """Clips left the data: somebody withdrew them, or their bytes cannot be read."""
     INTERVENTION = "intervention"
-    """A command met a boundary: applied, rejected or expired."""
+    """A command met a boundary: applied, rejected, expired or superseded."""
     FAILURE = "failure"
     """An intervention that was recorded could not be carried out."""
     CHECKPOINT = "checkpoint"
@@ -44,9 +44,11 @@ class Entry:
     * withdrawal: ``withdrawn`` (the clips' commit numbers), and ``upto`` (every withdrawal up
       to this commit number is in force), or ``code``, ``hint`` where bytes cannot be read
     * intervention: ``command_id``, ``inbox_seq``, ``issuer {name, kind}``, ``reason``,
-      ``command`` (the whole command as JSON), ``state`` (applied | rejected | expired),
+      ``command`` (the whole command as JSON), ``state`` (applied | rejected | expired |
+      superseded),
       ``old``, ``requested``, ``effective``, ``code``, ``hint`` of a refusal, and
-      ``approved_by {name, kind, reason, wall_s}`` where it needed approval
+      ``approved_by {name, kind, reason, wall_s}`` where it needed approval, ``supersedes``
+      (the id that it took back), ``superseded_by``
     * failure: ``of`` (the seq of the intervention), ``code``, ``hint``
     * checkpoint: ``checkpoint`` (id), ``digest``, ``kept`` (asked for, so never pruned)
     * evaluation: ``evaluation``, ``measures``, ``picture``

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
-from interactive.commands import Command, Evaluate, SaveCheckpoint, Stop
-from interactive.outcome import CommandState, Reason, Rejected
+from interactive.commands import Command, Envelope, Evaluate, Resume, SaveCheckpoint, Stop
+from interactive.outcome import CommandState, Issuer, IssuerKind, Reason, Rejected
 from interactive.record.branch import RunState
 from interactive.record.checkpoints import CheckpointLibrary
 from interactive.record.ledger import Entry, EntryKind, LedgerWriter
 from interactive.record.metrics import MetricsRow, MetricsWriter, json_safe
+from interactive.steering.agenda import Agenda, Moment
 from interactive.steering.intake import Intake
 from interactive.steering.planner import Planner
 from interactive.steering.saver import Saver
@@ -23,6 +26,9 @@ from interactive.trainer import ControllableTrainer, DataLost, Plan, StepRecord
 
 _HOLD_S = 0.2
 """How long a held run waits before it looks around again."""
+
+_ITSELF = Issuer("trainer", IssuerKind.SCRIPT)
+"""Whose command it is when a run that was left alone goes on."""
 
 _SETTINGS_S = 1.0
 """How old the settings of a heartbeat may be."""
@@ -40,6 +46,8 @@ class Cadence:
     keep_checkpoints: int = 3
     end_step: int | None = None
     """The run ends after this many updates, as if it had been told to."""
+    resume_alone_s: float | None = None
+    """A run that is paused while its server is away goes on by itself after this long."""
 
 
 class Boundary:
@@ -84,7 +92,7 @@ class Boundary:
         self._saver = Saver(
             trainer, state, self._scribe, ledger, metrics, checkpoints, cadence.keep_checkpoints
         )
-        self._pending: list[Delivered] = []
+        self._agenda = Agenda(trainer, state)
         self._command_head = -1
         self._intake = Intake(trainer, state, self._scribe, source)
         self._due = 0
@@ -174,6 +182,7 @@ class Boundary:
 
     def _cross_with_care(self) -> bool:
         self._save_and_evaluate_by_cadence()
+        away_s = math.inf
         while True:
             self._intake.take()
             self._serve()
@@ -181,11 +190,16 @@ class Boundary:
                 self._saver.save_if_changed()
                 self._mode = "stopped"
                 return False
-            if not self._state.paused and self._trainer.ready():
+            is_held = self._state.is_held(self._trainer.step)
+            if not is_held and self._trainer.ready():
                 break
-            self._mode = "paused" if self._state.paused else "waiting"
+            self._mode = "paused" if is_held else "waiting"
             self._settings = self._trainer.settings()
             self._source.wait(_HOLD_S)
+            if is_held and self._cadence.resume_alone_s is not None:
+                away_s = min(away_s, self._source.away_s)
+                if self._source.away_s - away_s >= self._cadence.resume_alone_s:
+                    self._resume_alone()
         self._mode = "training"
         self._settings = self._trainer.settings()
         self._due = self._next_due()
@@ -203,12 +217,9 @@ class Boundary:
         dues = [step // n * n + n for n in (cadence.checkpoint_every, cadence.evaluate_every) if n]
         if cadence.end_step is not None:
             dues.append(cadence.end_step)
-        for envelope in (delivered.envelope for delivered in self._pending):
-            if envelope is None or envelope.at_step is None:
-                return step
-            dues.append(envelope.at_step - 1)
-            if envelope.expires_at_step is not None:
-                dues.append(envelope.expires_at_step)
+        if self._state.pause_after is not None:
+            dues.append(self._state.pause_after)
+        dues += self._agenda.dues()
         return min(dues, default=_NEVER)
 
     def _save_and_evaluate_by_cadence(self) -> None:
@@ -227,11 +238,11 @@ class Boundary:
     def _serve(self) -> None:
         """Bring every command that is due to its entry, in inbox order."""
         self._command_head = self._source.command_head
-        self._pending = sorted(self._pending + self._source.commands(), key=lambda d: d.seq)
+        self._agenda.add(self._source.commands())
         is_changed = True
         while is_changed:
             is_changed = False
-            for delivered in tuple(self._pending):
+            for delivered in self._agenda.waiting:
                 if self._stopping:
                     return
                 try:
@@ -240,12 +251,12 @@ class Boundary:
                     self._scribe.warn(f"command {delivered.command_id} waits: {error}")
                     return
                 if is_done:
-                    self._pending.remove(delivered)
+                    self._agenda.strike(delivered)
                     is_changed = True
                     self._intake.take()
 
     def _meet(self, delivered: Delivered) -> bool:
-        """Return whether a command has its entry now, rather than waiting for its step.
+        """Return whether a command has its entry now, rather than waiting for its moment.
 
         Raises:
             OSError: the ledger cannot be written now.
@@ -253,22 +264,24 @@ class Boundary:
         state, envelope = self._state, delivered.envelope
         if delivered.command_id in state.done:
             return True
-        if envelope is None:
-            self._scribe.refuse(delivered, Rejected(Reason.MALFORMED, delivered.problem))
+        by = state.superseded.get(delivered.command_id)
+        if by is not None:
+            self._scribe.supersede(delivered, by)
             return True
-        step, at_step = self._trainer.step + 1, envelope.at_step
-        if envelope.expires_at_step is not None and step > envelope.expires_at_step:
-            hint = f"it was good up to step {envelope.expires_at_step}; the next is {step}"
-            self._scribe.refuse(delivered, Rejected(Reason.EXPIRED, hint))
-        elif at_step is not None and at_step > step:
+        judged = self._agenda.judge(delivered)
+        if not isinstance(judged, Rejected):
+            judged = self._agenda.judge_superseding(delivered) or judged
+        if isinstance(judged, Rejected):
+            self._scribe.refuse(delivered, judged)
+            return True
+        assert envelope is not None, "what makes no sense is refused"
+        if envelope.supersedes is not None:
+            other = self._agenda.find(str(envelope.supersedes))
+            if other is not None and other.command_id not in state.done:
+                self._scribe.supersede(other, delivered.command_id)
+        if judged is Moment.LATER:
             return False
-        elif at_step is not None and at_step < step:
-            self._scribe.refuse(delivered, Rejected(Reason.STEP_PASSED, f"the next step is {step}"))
-        elif envelope.if_generation is not None and envelope.if_generation != state.generation:
-            hint = f"the generation is {state.generation}"
-            self._scribe.refuse(delivered, Rejected(Reason.STALE_GENERATION, hint))
-        else:
-            self._intervene(delivered, envelope.command)
+        self._intervene(delivered, envelope.command)
         return True
 
     def _intervene(self, delivered: Delivered, command: Command) -> None:
@@ -300,6 +313,15 @@ class Boundary:
         else:
             self._state.take(entry)
         self._intake.look_again()
+
+    def _resume_alone(self) -> None:
+        hint = f"paused, and without its server for {self._cadence.resume_alone_s:g} s"
+        command_id = uuid5(NAMESPACE_OID, f"resume before entry {self._state.entries}")
+        envelope = Envelope(command_id=command_id, command=Resume(), reason=hint)
+        try:
+            self._intervene(Delivered(0, _ITSELF, str(command_id), envelope), envelope.command)
+        except OSError as error:
+            self._scribe.warn(f"it stays paused: {error}")
 
     def _follow(self, command: Command) -> None:
         """Do what a command asks for beyond a change of the trainer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ class Link:
         data: where rows are made durable before ``data_head`` shows them.
         warn: told in one line when the server goes and comes.
         transport: replaces the network in tests.
+        monotonic: seconds by a clock that only goes forward.
     """
 
     def __init__(
@@ -49,11 +51,14 @@ class Link:
         *,
         warn: Callable[[str], None],
         transport: httpx.BaseTransport | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._data = data
         self._warn = warn
         self._transport = transport
+        self._monotonic = monotonic
+        self._heard_s = monotonic()
         self._arrived: list[Delivered] = []
         self._fetched = 0
         self._lock = threading.Lock()
@@ -66,6 +71,11 @@ class Link:
     def data_head(self) -> int:
         """Return the highest commit number whose row is durable here."""
         return self._data.head
+
+    @property
+    def away_s(self) -> float:
+        """Return for how long the server has not answered; about a second while it is there."""
+        return self._monotonic() - self._heard_s
 
     def commands(self) -> list[Delivered]:
         """Hand over the commands that arrived since the call before."""
@@ -186,6 +196,7 @@ class Link:
                 with self._connect() as client:
                     while not self._closed.is_set():
                         talk(client)
+                        self._heard_s = self._monotonic()
                         pause_s, is_away = _BACKOFF_S[0], False
             except Exception as error:
                 if not is_away and not isinstance(error, ServerAway):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from interactive.commands import (
 from interactive.outcome import Reason, Rejected
 from interactive.record.branch import RunState
 from interactive.record.checkpoints import CheckpointDamaged, CheckpointLibrary
+from interactive.steering.collisions import collide
 from interactive.trainer import ControllableTrainer, Plan
 
 _LONGEST_BRANCH = 48
@@ -51,7 +52,7 @@ class Planner:
         A plan's ``apply`` changes the trainer only. Saving, evaluating and stopping change
         nothing in it, so their plans do nothing.
         """
-        paused = self._state.paused
+        paused = self._state.is_held(self._trainer.step)
         match command:
             case Pause():
                 return _plan({"paused": paused}, {}, {"paused": True})
@@ -68,8 +69,13 @@ class Planner:
                 return self._load(command)
             case Note():
                 return _plan({}, {}, {})
-            case Step() | Batch():
-                return Rejected(Reason.UNSUPPORTED, "not yet")
+            case Step(steps=steps):
+                after = self._trainer.step + steps
+                return _plan(
+                    {"paused": paused}, {"steps": steps}, {"paused": False, "pause_after": after}
+                )
+            case Batch():
+                return self._batch(command)
             case _:
                 return self._trainer.plan(command)
 
@@ -110,17 +116,42 @@ class Planner:
                 "step": manifest.step,
                 "mark": manifest.mark,
             },
-            apply=lambda: self._load_or_keep(folder),
+            apply=lambda: self._all_or_nothing(lambda: self._trainer.load(folder)),
         )
 
-    def _load_or_keep(self, folder: Path) -> None:
-        """Load a checkpoint; a load that fails half-way leaves the state that was."""
+    def _batch(self, command: Batch) -> Plan | Rejected:
+        """Plan every change against the present state, in which none of the others is made."""
+        plans: list[Plan] = []
+        for number, part in enumerate(command.commands, start=1):
+            name = f"number {number} of the batch ({part.command})"
+            other = next((o for o in command.commands[: number - 1] if collide(o, part)), None)
+            if other is not None:
+                hint = f"{name} changes what {other.command} before it changes: send it alone"
+                return Rejected(Reason.UNSUPPORTED, hint)
+            planned = self._trainer.plan(part)
+            if isinstance(planned, Rejected):
+                return Rejected(planned.code, f"{name}: {planned.hint}")
+            plans.append(planned)
+
+        def apply_all() -> None:
+            for plan in plans:
+                plan.apply()
+
+        return Plan(
+            old={"commands": [plan.old for plan in plans]},
+            requested={"commands": [plan.requested for plan in plans]},
+            effective={"commands": [plan.effective for plan in plans]},
+            apply=lambda: self._all_or_nothing(apply_all),
+        )
+
+    def _all_or_nothing(self, act: Callable[[], None]) -> None:
+        """Change the trainer; what fails half-way leaves the state that was."""
         self._checkpoints.folder.mkdir(exist_ok=True)
         before = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._checkpoints.folder))
         try:
             self._trainer.save(before)
             try:
-                self._trainer.load(folder)
+                act()
             except Exception:
                 self._trainer.load(before)
                 raise

@@ -9,7 +9,7 @@ from interactive.record.metrics import MetricsWriter
 from interactive.steering.scribe import Scribe
 from interactive.trainer import ControllableTrainer
 
-_NEUTRAL = frozenset({"pause", "resume", "stop", "note", "evaluate", "save_checkpoint"})
+_NEUTRAL = frozenset({"pause", "resume", "step", "stop", "note", "evaluate", "save_checkpoint"})
 """Commands that leave the trainer as it was."""
 
 

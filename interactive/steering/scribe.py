@@ -74,6 +74,23 @@ class Scribe:
         }
         self._state.take(self.write(EntryKind.INTERVENTION, body))
 
+    def supersede(self, delivered: Delivered, by: str) -> None:
+        """Record that a command was taken back by another one, before it took effect.
+
+        Raises:
+            OSError: it was not written.
+        """
+        body = {
+            **intervention_head(delivered, CommandState.SUPERSEDED),
+            "old": {},
+            "requested": {},
+            "effective": {},
+            "superseded_by": by,
+            "code": Reason.SUPERSEDED.value,
+            "hint": f"command {by} took it back",
+        }
+        self._state.take(self.write(EntryKind.INTERVENTION, body))
+
     def fail(self, of: int | None, error: Exception) -> None:
         """Record that something was not done; owed while the disk takes nothing.
 
@@ -110,6 +127,8 @@ def intervention_head(delivered: Delivered, state: CommandState) -> dict[str, An
         "command": command,
         "state": state.value,
     }
+    if envelope is not None and envelope.supersedes is not None:
+        head["supersedes"] = str(envelope.supersedes)
     if delivered.approved_by is not None:
         head["approved_by"] = dict(delivered.approved_by)
     return head

@@ -41,6 +41,11 @@ class Source(Protocol):
         """Return the highest commit number whose row is durable in the run folder."""
         ...
 
+    @property
+    def away_s(self) -> float:
+        """Return for how long there has been no server to hear of commands from."""
+        ...
+
     def commands(self) -> list[Delivered]:
         """Hand over the commands that arrived since the call before, in inbox order."""
         ...

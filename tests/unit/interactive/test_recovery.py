@@ -2,18 +2,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_matrix import (
+    FAILPOINTS,
+    Killed,
+    after_steps,
+    interventions,
+    kill_at_every_passage,
+    numbers,
+    rows,
+)
 
 from interactive.record import journal
 from interactive.record.checkpoints import CheckpointLibrary
-from interactive.record.journal import JournalCorrupt, JournalWriter, seal, unseal
-from interactive.record.ledger import EntryKind, LedgerWriter, read_ledger
-from interactive.record.metrics import MetricsRow, MetricsWriter, read_metrics
+from interactive.record.journal import JournalCorrupt, seal, unseal
+from interactive.record.ledger import EntryKind, read_ledger
+from interactive.record.metrics import MetricsWriter
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.replay import replay
 from interactive.steering.boundary import Cadence
@@ -30,10 +38,6 @@ from tests.fakes import (
 )
 
 CADENCE = Cadence(checkpoint_every=5, evaluate_every=7, keep_checkpoints=2, end_step=18)
-
-
-class Killed(BaseException):
-    """The process dies here."""
 
 
 def a_steered_world() -> World:
@@ -66,26 +70,6 @@ def a_steered_world() -> World:
     )
 
 
-def rows(folder: RunFolder) -> list[MetricsRow]:
-    return list(read_metrics(folder.metrics))
-
-
-def numbers(folder: RunFolder) -> list[tuple[Any, ...]]:
-    """What training was; the count of entries is left out, for sessions add to it."""
-    return [
-        (r.branch, r.step, r.loss_bits, r.grad_norm_bits, r.lr, r.digest, r.mark, r.commits)
-        for r in rows(folder)
-    ]
-
-
-def interventions(folder: RunFolder) -> list[tuple[Any, ...]]:
-    return [
-        (e.body["command_id"], e.branch, e.step, e.body["state"], e.body["effective"])
-        for e in read_ledger(folder.ledger)
-        if e.kind is EntryKind.INTERVENTION
-    ]
-
-
 @pytest.fixture(autouse=True)
 def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that dies loses nothing that it wrote: only speed is lost by syncing."""
@@ -102,99 +86,20 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def before(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(*args: Any, **kwargs: Any) -> Any:
-        raise Killed
-
-    return dying
-
-
-def after(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(*args: Any, **kwargs: Any) -> Any:
-        act(*args, **kwargs)
-        raise Killed
-
-    return dying
-
-
-def torn(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(self: JournalWriter, lines: bytes, *, durable: bool) -> None:
-        act(self, lines[: len(lines) // 2], durable=durable)
-        raise Killed
-
-    return dying
-
-
-def half_saved(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(self: FakeTrainer, folder: Path) -> None:
-        (folder / "state.json").write_text('{"step":')
-        raise Killed
-
-    return dying
-
-
-def after_steps(steps: int, act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(self: MetricsWriter, row: MetricsRow) -> None:
-        if row.step > steps:
-            raise Killed
-        act(self, row)
-
-    return dying
-
-
-FAILPOINTS = {
-    "before a ledger entry": (LedgerWriter, "append", before),
-    "after a ledger entry": (LedgerWriter, "append", after),
-    "in a line of any journal": (JournalWriter, "write", torn),
-    "before a row of the metrics": (MetricsWriter, "append", before),
-    "after a row of the metrics": (MetricsWriter, "append", after),
-    "before a checkpoint": (CheckpointLibrary, "publish", before),
-    "in a checkpoint": (FakeTrainer, "save", half_saved),
-    "after a checkpoint": (CheckpointLibrary, "publish", after),
-    "in pruning": (CheckpointLibrary, "prune", before),
-    "before data are adopted": (FakeTrainer, "adopt", before),
-    "after data were adopted": (FakeTrainer, "adopt", after),
-    "after a checkpoint was loaded": (FakeTrainer, "load", after),
-    "in an evaluation": (FakeTrainer, "evaluate", before),
-}
-
-
 @pytest.mark.parametrize("name", FAILPOINTS)
 def test_a_run_killed_anywhere_ends_as_if_it_had_not_been(
     name: str, tmp_path: Path, undisturbed: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each passage of the point is killed once, in a run of its own."""
-    owner, method, kill = FAILPOINTS[name]
-    original = getattr(owner, method)
-    passage = 0
-    while True:
-        passage += 1
-        folder, world = make_run(tmp_path / str(passage), min_rows=3), a_steered_world()
-        left = passage
 
-        def maybe(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            left -= 1
-            return (kill(original) if left == 0 else original)(*args, **kwargs)
-
-        monkeypatch.setattr(owner, method, maybe)
-        try:
-            run_session(folder, world, cadence=CADENCE)
-            break
-        except Killed:
-            recorded = numbers(folder)
-            monkeypatch.setattr(owner, method, original)
-            run_session(folder, world, cadence=CADENCE)
-        assert numbers(folder)[: len(recorded)] == recorded
-        assert numbers(folder) == numbers(undisturbed), passage
-        assert interventions(folder) == interventions(undisturbed), passage
+    def check(folder: RunFolder) -> None:
         kinds = [e.kind for e in read_ledger(folder.ledger)]
         assert kinds.count(EntryKind.FAILURE) == 0
         assert kinds.count(EntryKind.EVALUATION) == 4
         for checkpoint in ("main-000006", "b-000018"):
             CheckpointLibrary(folder.checkpoints).verify(checkpoint)
-        shutil.rmtree(folder.path)
-    assert passage > 1
+
+    kill_at_every_passage(name, tmp_path, undisturbed, monkeypatch, a_steered_world, CADENCE, check)
 
 
 def test_a_run_killed_at_every_step_replays_identically(
