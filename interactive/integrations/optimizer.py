@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
@@ -20,6 +20,12 @@ from interactive.outcome import Reason, Rejected
 from interactive.trainer import Plan
 
 _BETAS = {"beta1": 0, "beta2": 1}
+
+
+class Clips(Protocol):
+    """Whatever says to which norm the gradients are clipped."""
+
+    max_grad_norm: float
 
 
 @dataclass(slots=True)
@@ -39,7 +45,7 @@ class OptimizerPlans:
     """
 
     def __init__(
-        self, optimizer: Optimizer, schedule: LrSchedule, clipping: Clipping | None = None
+        self, optimizer: Optimizer, schedule: LrSchedule, clipping: Clips | None = None
     ) -> None:
         self._optimizer = optimizer
         self._schedule = schedule

@@ -51,7 +51,7 @@ class Settings:
     def number(
         self,
         name: str,
-        read: Callable[[], float],
+        read: Callable[[], float | None],
         write: Callable[[Any], None],
         *,
         low: float,

@@ -32,7 +32,7 @@ class Mixture:
     A clip's chance within its source halves for every ``half_life_clips`` clips of that
     source committed after it. No trace gets more than ``trace_cap`` of its source's draws
     (1: no cap), as far as there are enough traces. ``fresh_rows`` lanes take the live clips
-    not yet used, while ``live_intake`` is on.
+    not yet used, while ``live_intake`` is on and that source has a weight.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"base": 1.0, "live": 1.0})

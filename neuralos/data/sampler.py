@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,6 +74,13 @@ class SegmentSampler:
         """Return which lanes begin a new passage with their next segment."""
         return [lane.left == 0 or not self._can_go_on(lane) for lane in self._lanes]
 
+    def drop_passages(self, sources: Collection[str]) -> int:
+        """Let the passages of some sources end; return how many there were."""
+        ended = [lane for lane in self._lanes if lane.left > 0 and self._source(lane) in sources]
+        for lane in ended:
+            lane.left = 0
+        return len(ended)
+
     def next(self) -> list[Segment]:
         """Return the segment of every lane for one step."""
         fresh = self._take_fresh()
@@ -94,6 +101,11 @@ class SegmentSampler:
         self._fresh_cursor = state["fresh_cursor"]
         self.mixture = Mixture(**state["mixture"])
 
+    def _source(self, lane: _Lane) -> str | None:
+        """Return the source that a lane reads; None if its clips are gone."""
+        run = self._clips.run(lane.trace_id, lane.began)
+        return run[0].source if run else None
+
     def _compute_chances(self) -> None:
         key = (self._clips.version, self.mixture)
         if self._drawn_from == key:
@@ -110,7 +122,7 @@ class SegmentSampler:
 
     def _take_fresh(self) -> list[Segment]:
         wanted = min(self.mixture.fresh_rows, self._config.lanes)
-        if not self.mixture.live_intake or wanted == 0:
+        if not self.mixture.live_intake or not self.mixture.weights.get(LIVE_SOURCE) or wanted == 0:
             return []
         self._compute_chances()
         first = int(np.searchsorted(self._live_commits, self._fresh_cursor, side="right"))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SETTINGS = ("lr", "weight_decay", "beta1", "beta2", "eps", "max_grad_norm")
-"""What can be changed while training."""
-
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
@@ -23,10 +20,6 @@ class OptimizerConfig:
     max_grad_norm: float = 1.0
     warmup_steps: int = 40
     ema_decay: float = 0.995
-
-    def settings(self) -> dict[str, float]:
-        """Return the numbers that can be changed while training."""
-        return {name: getattr(self, name) for name in SETTINGS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-from neuralos.training.config import SETTINGS, OptimizerConfig
+from neuralos.training.config import OptimizerConfig
+
+_NUMBERS = ("lr", "weight_decay", "eps", "betas")
+
+
+class LearningRateSchedule(Protocol):
+    """Sets AdamW's learning rate for the update to come; torch's own schedules are such."""
+
+    def step(self) -> None:
+        """Go on to the next update's rate."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as a JSON object."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Restore ``state_dict``'s object."""
+        ...
 
 
 class Optimizer:
-    """One update of a module's parameters and of their running average."""
+    """One update of a module's parameters and of their running average.
+
+    ``schedule`` is the warm-up until another is put in its place.
+    """
 
     def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
-        self.config = config
+        self.max_grad_norm = config.max_grad_norm
+        self.ema_decay = config.ema_decay
         self._names = [name for name, _ in module.named_parameters()]
         self._parameters: list[Tensor] = list(module.parameters())
         self._average = [parameter.detach().clone() for parameter in self._parameters]
-        self._adamw = torch.optim.AdamW(self._parameters, lr=config.lr, fused=True)
-        self._scheduled = True
+        self.adamw = torch.optim.AdamW(
+            self._parameters,
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        warmup_steps = max(1, config.warmup_steps)
+        self.schedule: LearningRateSchedule = LambdaLR(
+            self.adamw, lambda done: min(1.0, (done + 1) / warmup_steps)
+        )
 
     def update(self, loss: Tensor, step: int) -> tuple[float, float]:
         """Make the update of step ``step`` (from 1); return gradient norm and the lr used."""
-        group = self._adamw.param_groups[0]
-        lr = self.config.lr
-        if self._scheduled:
-            lr *= min(1.0, step / max(1, self.config.warmup_steps))
-        group["lr"] = lr
-        group["weight_decay"], group["eps"] = self.config.weight_decay, self.config.eps
-        group["betas"] = (self.config.beta1, self.config.beta2)
-        self._adamw.zero_grad(set_to_none=True)
+        lr = float(self.adamw.param_groups[0]["lr"])
+        self.adamw.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
-        self._adamw.step()
-        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.max_grad_norm)
+        self.adamw.step()
+        decay = min(self.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
-        return float(norm), float(group["lr"])
-
-    def set(self, changes: Mapping[str, float]) -> None:
-        """Change some of ``SETTINGS``; a new lr detaches the learning-rate schedule."""
-        self.config = replace(self.config, **changes)  # type: ignore[arg-type]
-        if "lr" in changes:
-            self._scheduled = False
+        self.schedule.step()
+        return float(norm), lr
 
     def average(self) -> dict[str, Tensor]:
         """Return the averaged parameters by name."""
         return dict(zip(self._names, self._average, strict=True))
+
+    def begin_average(self, names: Iterable[str]) -> None:
+        """Let the averages of some parameters begin with what these are now."""
+        wanted = set(names)
+        for name, average, parameter in zip(
+            self._names, self._average, self._parameters, strict=True
+        ):
+            if name in wanted:
+                average.copy_(parameter.detach())
 
     def tensors(self) -> dict[str, Tensor]:
         """Return AdamW's moments and the averages by name, for a checkpoint."""
@@ -65,23 +96,37 @@ class Optimizer:
         ):
             average.copy_(tensors[f"average.{name}"])
             # The fused update walks memory, so moments must lie as their parameter does.
-            self._adamw.state[parameter] = {
+            self.adamw.state[parameter] = {
                 kind: torch.empty_like(like).copy_(tensors[f"{kind}.{name}"])
                 for kind, like in self._state(parameter).items()
             }
 
-    def state_dict(self) -> dict[str, float | bool]:
-        """Return settings and schedule as a JSON object."""
-        return {**self.config.settings(), "scheduled": self._scheduled}
+    def state_dict(self) -> dict[str, Any]:
+        """Return numbers and schedule as a JSON object."""
+        group = self.adamw.param_groups[0]
+        return {
+            **{name: group[name] for name in _NUMBERS},
+            "max_grad_norm": self.max_grad_norm,
+            "ema_decay": self.ema_decay,
+            "schedule": self.schedule.state_dict(),
+        }
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Restore ``state_dict``'s object."""
-        settings = {name: state[name] for name in SETTINGS}
-        self.config = replace(self.config, **settings)  # type: ignore[arg-type]
-        self._scheduled = bool(state["scheduled"])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore ``state_dict``'s object.
+
+        Raises:
+            ValueError: an older version wrote it, or it is of another schedule.
+        """
+        if "schedule" not in state:
+            raise ValueError("the optimizer's state was written by an older version")
+        self.schedule.load_state_dict(dict(state["schedule"]))
+        group = self.adamw.param_groups[0]
+        for name in _NUMBERS:
+            group[name] = tuple(state[name]) if name == "betas" else state[name]
+        self.max_grad_norm, self.ema_decay = state["max_grad_norm"], state["ema_decay"]
 
     def _state(self, parameter: Tensor) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = self._adamw.state.get(parameter, {})
+        state: dict[str, Tensor] = self.adamw.state.get(parameter, {})
         if state:
             return state
         zeros = torch.zeros_like(parameter)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +70,8 @@ class Trainer:
         self.simulator = simulator
         self.optimizer = optimizer
         self.step = 0
+        self.objective = objective
         self._lanes = lanes
-        self._objective = objective
         self._reader = reader
         self._clock = clock
         self._use_clips(AdoptedClips(), mixture)
@@ -119,6 +119,10 @@ class Trainer:
         """Return after how many steps every lane has begun a new passage."""
         return self._sampler.passages_left()
 
+    def drop_passages(self, sources: Collection[str]) -> int:
+        """Let the passages of some sources end at once; return how many lanes that concerns."""
+        return self._sampler.drop_passages(sources)
+
     def train_step(self) -> StepResult:
         """Make one update; the first also settles the patch code.
 
@@ -132,7 +136,7 @@ class Trainer:
         generator = torch_generator(self.config.seed, "loss", self.step)
         first = self.simulator.initial_state(batch.latent_BUCHW[:, 0])
         loss = segment_loss(
-            self.simulator, batch, self._carried(first, batch.starts_B), self._objective, generator
+            self.simulator, batch, self._carried(first, batch.starts_B), self.objective, generator
         )
         grad_norm, lr = self.optimizer.update(loss.total, self.step)
         self._state = loss.state
@@ -171,6 +175,8 @@ class Trainer:
                 "mark": self._clips.mark,
                 "seed": self.config.seed,
                 "optimizer": self.optimizer.state_dict(),
+                "objective": asdict(self.objective),
+                "frozen": self._frozen(),
                 "sampler": self._sampler.state_dict(),
                 "first_clip": self._first_clip,
                 "code_digest": self.simulator.code.digest() if self._has_code() else None,
@@ -191,9 +197,11 @@ class Trainer:
         moments = read_tensors(folder / OPTIMIZER_FILE, self.optimizer.tensors())
         lanes = self._read_lanes(folder / LANES_FILE)
         rows = [ClipRow.from_json(row) for row in read_json(folder / ROWS_FILE)]
+        self.optimizer.load_state_dict(about["optimizer"])
         self.simulator.load_state_dict(model)
         self.optimizer.load(moments)
-        self.optimizer.load_state_dict(about["optimizer"])
+        self.objective = ObjectiveConfig(**about["objective"])
+        self._freeze_exactly(about["frozen"])
         clips = AdoptedClips()
         clips.adopt(about["mark"], rows)
         self._use_clips(clips, self.mixture)
@@ -210,6 +218,15 @@ class Trainer:
     def _empty_store(self) -> LatentStore:
         code, cached = self.simulator.code, self.config.cached_clips
         return LatentStore(self._reader, self._clips, code, cached)
+
+    def _frozen(self) -> list[str]:
+        named = self.simulator.named_parameters()
+        return [name for name, parameter in named if not parameter.requires_grad]
+
+    def _freeze_exactly(self, names: Collection[str]) -> None:
+        for name, parameter in self.simulator.named_parameters():
+            parameter.requires_grad_(name not in names)
+            parameter.grad = None
 
     def _has_code(self) -> bool:
         return bool(self.simulator.code.basis.any())

@@ -144,8 +144,10 @@ def test_optimizer_plan_reports_and_applies(micro_config: Path, recorded: Record
     trainer = start(micro_config, recorded)
     plan = trainer.plan(UpdateOptimizer(lr=5e-4, max_grad_norm=2.0))
     assert isinstance(plan, Plan)
-    assert plan.old == {"lr": 3e-3, "max_grad_norm": 1.0}
-    assert trainer.settings()["optimizer"]["lr"] == 3e-3
+    warming_up = 3e-3 / 40
+    assert plan.old == {"lr": warming_up, "max_grad_norm": 1.0}
+    assert plan.effective == {"lr": 5e-4, "max_grad_norm": 2.0, "schedule": "detached"}
+    assert trainer.settings()["optimizer"]["lr"] == warming_up
     plan.apply()
     assert trainer.train_step().lr == 5e-4
 
