@@ -86,6 +86,7 @@ STATUS_OF: dict[str, Status] = {
     "ServerAway": Status.UNREACHABLE,
     "SenderNotAllowed": Status.REFUSED,
     "NotReplayable": Status.REFUSED,
+    "AgentBusy": Status.ENVIRONMENT,
     "TimedOut": Status.TIMED_OUT,
 }
 """The exit status of each named exception of the packages below, by the class's name."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
 
 from interactive.commands import Command
 from interactive.record.ledger import Entry
@@ -21,6 +22,7 @@ class History:
         steps: the steps of the newest losses, in order.
         losses: their values.
         entries: the whole ledger.
+        settings: what can be steered, with its present values.
     """
 
     branch: str
@@ -29,14 +31,21 @@ class History:
     steps: Sequence[int]
     losses: Sequence[float]
     entries: Sequence[Entry]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A command and the evidence for it, as the ledger will state it."""
+    """A command and the evidence for it, as the ledger will state it.
+
+    ``command_id`` is one that the agent has written down already; ``if_generation`` has the
+    command refused where the run was steered since the agent looked at it.
+    """
 
     command: Command
     reason: str
+    command_id: UUID | None = None
+    if_generation: int | None = None
 
 
 class Agent(Protocol):

@@ -1,4 +1,4 @@
-"""Agents that are a rule."""
+"""The rule that halves the learning rate on a plateau."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from interactive.agents.agent import History, Proposal
+from interactive.agents.facts import last_lr_change
 from interactive.commands import UpdateOptimizer
-from interactive.outcome import CommandState
-from interactive.record.ledger import Entry, EntryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class HalveOnPlateau:
         config = self._config
         if history.lr is None or history.lr <= config.min_lr:
             return None
-        since = _last_lr_change(history)
+        since = last_lr_change(history)
         losses = [
             loss for step, loss in zip(history.steps, history.losses, strict=True) if step >= since
         ]
@@ -86,20 +85,3 @@ def _window_means(losses: Sequence[float], window: int) -> list[float]:
     """Return the means of the whole windows, the last one ending at the last loss."""
     first = len(losses) % window
     return [fmean(losses[i : i + window]) for i in range(first, len(losses), window)]
-
-
-def _last_lr_change(history: History) -> int:
-    """Return the first step that ran under the present learning rate, or 0."""
-    for entry in reversed(history.entries):
-        if entry.branch == history.branch and _changes_lr(entry):
-            return entry.step
-    return 0
-
-
-def _changes_lr(entry: Entry) -> bool:
-    if entry.kind is not EntryKind.INTERVENTION:
-        return False
-    if entry.body.get("state") != CommandState.APPLIED.value:
-        return False
-    command = entry.body.get("command", {})
-    return command.get("command") == "update_optimizer" and command.get("lr") is not None

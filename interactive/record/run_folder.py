@@ -131,6 +131,11 @@ class RunFolder:
         return self.path / "replays"
 
     @property
+    def agents(self) -> Path:
+        """Return the folder of the agents' journals, one folder an agent."""
+        return self.path / "agents"
+
+    @property
     def server(self) -> Path:
         """Return the server's address file."""
         return self.path / "server.json"
