@@ -241,7 +241,7 @@ class Envelope(BaseModel):
     the same body gets the first answer again, with another body a conflict.
     ``if_generation`` refuses the command unless that many interventions have been applied.
     It is applied before the next step, or before ``at_step``, or right after the next
-    evaluation (``after_evaluation``). On another branch than ``branch`` it waits.
+    evaluation (``after_evaluation``). Before the run is on ``branch`` it waits.
     ``supersedes`` takes back a command that still waits.
     """
 

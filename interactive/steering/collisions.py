@@ -31,10 +31,8 @@ def _touched(command: TrainerCommand) -> set[str]:
             # A schedule may drive the momentum or the first beta as well.
             cycled = {"lr", "momentum", "beta1"}
             return {"schedule"} if cycled & command.changes().keys() else set()
-        case UpdateMixture():
-            return {"mixture"}
-        case UpdateDataset():
-            return {"data sets"}
+        case UpdateMixture() | UpdateDataset():
+            return {"data"}
         case UpdateSetting():
             return {f"setting {command.setting}"}
         case ModuleOperation():

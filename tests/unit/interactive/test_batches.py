@@ -19,6 +19,8 @@ from tests.fakes import FakeTrainer, delivered, make_run, run_session
 NOISE = {"command": "update_setting", "setting": "noise", "value": 0.4}
 FLAG = {"command": "update_setting", "setting": "clipped", "value": True}
 FREEZE = {"command": "module_operation", "operation": "freeze", "module": "first"}
+DROP = {"command": "update_mixture", "drop": ["base"]}
+ATTACH = {"command": "update_dataset", "attach": "extra"}
 REPLACE = {"command": "replace_schedule", "schedule": "constant"}
 
 
@@ -54,7 +56,8 @@ def test_one_refusal_refuses_them_all(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "commands", [(LR, LR), (LR, REPLACE), (NOISE, {**NOISE, "value": 0.1}), (FREEZE, FREEZE)]
+    "commands",
+    [(LR, LR), (LR, REPLACE), (NOISE, {**NOISE, "value": 0.1}), (FREEZE, FREEZE), (DROP, ATTACH)],
 )
 def test_two_changes_of_the_same_thing_are_refused(
     folder: RunFolder, commands: tuple[dict[str, Any], ...]

@@ -32,11 +32,14 @@ class FakeServer:
         self.beats: list[Any] = []
         self.token = "secret"
         self.is_away = False
+        self.requests = 0
         self.changed = threading.Condition()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         with self.changed:
+            self.requests += 1
             if self.is_away:
+                self.changed.notify_all()
                 raise httpx.ConnectError("refused")
             self.changed.notify_all()
             if request.headers["authorization"] != f"Bearer {self.token}":
@@ -211,6 +214,26 @@ def test_without_a_server_nothing_is_said_and_nothing_stops(
     link.wait(0.01)
     link.close()
     assert (link.commands(), link.data_head, warnings) == ([], 0, [])
+
+
+def test_it_tells_for_how_long_the_server_has_been_away(
+    server: FakeServer, folder: RunFolder
+) -> None:
+    now_s = [0.0]
+    link = Link(
+        folder,
+        DataLog.open(folder.data, writable=True),
+        warn=print,
+        transport=httpx.MockTransport(server),
+        monotonic=lambda: now_s[0],
+    )
+    now_s[0] = 60.0
+    assert link.away_s == 60.0
+    link.start(lambda: STATUS)
+    # Three threads talk: at least one of them has been answered and has come again.
+    assert server.wait_for(lambda: server.requests > 6)
+    assert link.away_s == 0.0
+    link.close()
 
 
 def test_an_answer_that_is_no_answer_is_survived(folder: RunFolder, warnings: list[str]) -> None:
