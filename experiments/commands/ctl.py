@@ -15,6 +15,7 @@ from rich.table import Table
 
 from experiments.clocks import read_skews
 from experiments.commands.deciding import agents, approvals, approve, veto
+from experiments.commands.replays import replay
 from experiments.connection import Connection, server_options
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.lags import clip_paths
@@ -37,7 +38,7 @@ def ctl() -> None:
     """Look at a run, steer it, replay it. RUN is a run folder."""
 
 
-for _command in (approvals, approve, veto, agents):
+for _command in (approvals, approve, veto, agents, replay):
     ctl.add_command(_command)
 
 
@@ -178,46 +179,6 @@ def _print_entries(entries: list[Entry]) -> None:
         shown = json.dumps(effect) if isinstance(effect, Mapping) else str(effect)
         table.add_row(str(entry.seq), str(entry.step), entry.branch, what, who, shown)
     Console().print(table)
-
-
-@ctl.command()
-@run_argument
-@click.option(
-    "--ledger",
-    "ledger_file",
-    type=click.Path(path_type=Path, exists=True),
-    help="Replay under this ledger (see `ctl ledger --export`) instead of the run's own.",
-)
-@server_options
-@json_option
-def replay(
-    run: Path | None,
-    ledger_file: Path | None,
-    server: str | None,
-    token_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Run the ledger again from step 0 and compare every step, bit for bit.
-
-    Where clips that steps need were purged, it begins at the first checkpoint after their
-    last use. Exits with 1 at a divergence, which it names. It needs no server.
-    """
-    from experiments.replaying import replay_with_progress
-
-    report = replay_with_progress(Connection(run, server, token_file).folder().path, ledger_file)
-    values = report.to_json()
-    if report.first_divergence is None:
-        since = f" since {report.base}; before it, clips are gone" if report.base else ""
-        text = f"{report.identical} of {report.steps} steps are identical{since}"
-    else:
-        found = report.first_divergence
-        text = (
-            f"diverges at step {found.step} on {found.branch}: {found.field} was "
-            f"{found.recorded}, is {found.replayed}"
-        )
-    emit("ctl.replay", values, as_json=as_json, text=text)
-    if not report.is_identical:
-        raise click.exceptions.Exit(int(Status.CHECK_FAILED))
 
 
 @ctl.command("explain-clip")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,13 +12,10 @@ from interactive.record.data_log import DataLog
 from interactive.record.ledger import read_ledger
 from interactive.record.metrics import read_metrics
 from interactive.record.run_folder import RunFolder
-from interactive.replaying.replay import (
-    ReplayReport,
-    compare_passes,
-    count_live_clips,
-    is_same_fingerprint,
-)
+from interactive.replaying.replay import count_live_clips, is_same_fingerprint
+from interactive.replaying.report import ReplayReport, compare_passes
 from interactive.replaying.rerun import Rerun
+from interactive.replaying.rerun_folder import Order, RerunFolder
 from interactive.steering.retrace import next_step
 from interactive.steering.steered import Status
 from interactive.trainer import ControllableTrainer, DataLost, StepRecord
@@ -91,15 +88,18 @@ class Replaying:
         self._records = list(read_metrics(folder.metrics))
         self._data = DataLog.open(folder.data)
         self._is_same = is_same_fingerprint(own_entries, trainer.fingerprint())
+        entries = read_ledger(plan.ledger) if plan.ledger is not None else own_entries
+        self._open = ExitStack()
         self._rerun = Rerun(
             trainer,
             self._data,
-            plan.out,
-            read_ledger(plan.ledger) if plan.ledger is not None else own_entries,
+            self._open.enter_context(
+                RerunFolder.opened(plan.out, Order(folder, entries, self._records))
+            ),
             stop_at_divergence=self._is_same,
             progress=lambda steps: None,
         )
-        self._steps = self._rerun.steps(self._records)
+        self._steps = self._rerun.steps()
         self._is_asked = False
         self._made: StepRecord | None = None
         self._end_requested = False
@@ -147,9 +147,11 @@ class Replaying:
     def abandon(self) -> None:
         """Let go of what is open; there is no report."""
         self._steps.close()
+        self._open.close()
 
     def _finish(self) -> None:
         self._steps.close()
+        self._open.close()
         self._status = replace(self._status, state="stopped")
         self.report = report = self._judge()
         text = json.dumps(report.to_json(), indent=2) + "\n"
@@ -182,7 +184,6 @@ def open_replay(plan: ReplayPlan, trainer: ControllableTrainer) -> Iterator[Repl
     Raises:
         RunFolderError: there is no run to replay.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
     replaying = Replaying(plan, trainer)
     try:
         yield replaying

@@ -129,7 +129,7 @@ class Retrace:
         failed = failed_seqs(entries)
         self._records = iter(records)
         self._record = next(self._records, None)
-        ordered = _by_step(entries)
+        ordered = by_step(entries)
         for number, entry in enumerate(ordered):
             while entry.branch == self._state.branch and self._next_step < entry.step:
                 self._check_reach()
@@ -278,7 +278,7 @@ def compare_rows(recorded: MetricsRow, made: MetricsRow) -> Divergence | None:
     return None
 
 
-def _by_step(entries: Sequence[Entry]) -> list[Entry]:
+def by_step(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries so that each stretch on one branch is in the order of steps.
 
     A run's own ledger is in that order; one that was exported and changed need not be.

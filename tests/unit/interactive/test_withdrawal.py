@@ -15,7 +15,8 @@ from interactive.record.data_log import DataLog
 from interactive.record.ledger import Entry, EntryKind, LedgerWriter, read_ledger
 from interactive.record.metrics import MetricsRow, read_metrics
 from interactive.record.run_folder import RunFolder, RunInfo
-from interactive.replaying.replay import ReplayNeedsWithdrawn, ReplayReport, replay
+from interactive.replaying.replay import ReplayNeedsWithdrawn, replay
+from interactive.replaying.report import ReplayReport
 from interactive.steering.boundary import Cadence
 from interactive.trainer import DataLost, DataRow
 from tests.fakes import (
