@@ -1,11 +1,13 @@
 """Three lines make a hand-written training loop steerable.
 
-with steer(run_dir, trainer) as boundary:
-    while boundary.cross():
-        boundary.record(trainer.train_step())
+with steer(run_dir, parts) as run:
+    while run.cross():
+        ...  # the update
+        run.record(parts.made(loss, grad_norm))
 
-A trainer whose data may get lost raises ``DataLost``; the loop then calls ``boundary.lose``
-in place of ``record`` and goes on, as ``interactive.integrations.worker`` does.
+``parts`` is a ``TorchParts``, or whatever else offers the verbs of ``ControllableTrainer``.
+A loop whose data may get lost calls ``run.lose`` in place of ``record`` and goes on, as
+``interactive.integrations.worker`` does.
 
 The same loop replays a recorded run where the environment says so (``INTERACTIVE_REPLAY``).
 """
@@ -17,14 +19,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from interactive.record.data_log import DataLog
-from interactive.record.run_folder import RunFolder
+from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.replaying.own_loop import REPLAY, ReplayPlan, open_replay
 from interactive.steering.boundary import Cadence
 from interactive.steering.link import Link
 from interactive.steering.session import open_session
+from interactive.steering.source import Source
 from interactive.steering.steered import Steered
 from interactive.trainer import ControllableTrainer
 
@@ -34,11 +38,39 @@ def print_warning(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is fixed when a loop makes its run folder.
+
+    Args:
+        config: the text of the configuration, in TOML; for readers only.
+        seed: of the run; for readers only.
+        code_version: identifies the script.
+    """
+
+    config: str = ""
+    seed: int = 0
+    code_version: str = ""
+
+    def open(self, run_dir: Path) -> RunFolder:
+        """Return the run folder, made if there is no run in it.
+
+        Raises:
+            RunFolderError: it cannot be used.
+        """
+        if not RunFolder(run_dir).info_file.exists():
+            info = RunInfo(entry_point="", seed=self.seed, code_version=self.code_version)
+            RunFolder.create(run_dir, config=self.config, info=info)
+        return RunFolder.open(run_dir)
+
+
 @contextmanager
 def steer(
     run_dir: Path,
     trainer: ControllableTrainer,
     *,
+    new: NewRun | None = None,
+    connect: Callable[[DataLog], Source] | None = None,
     cadence: Cadence | None = None,
     clock: Callable[[], float] = time.time,
     warn: Callable[[str], None] = print_warning,
@@ -48,8 +80,11 @@ def steer(
     Steps that were recorded after the newest checkpoint are made again first, and checked.
 
     Args:
-        run_dir: an existing run folder (``RunFolder.create``).
+        run_dir: the run folder; it is made if there is no run in it.
         trainer: fresh; it is brought to where the run was left.
+        new: what is written into a run folder that is made.
+        connect: makes what commands come from, given the durable rows of data; the run's
+            server if None.
         cadence: what the run does by itself; nothing if None.
         clock: wall-clock seconds, written for readers only.
         warn: told in one line of what went wrong and did not matter to the training.
@@ -63,7 +98,7 @@ def steer(
         with open_replay(ReplayPlan.read(Path(plan)), trainer) as replaying:
             yield replaying
         return
-    folder = RunFolder.open(run_dir)
+    folder = (new or NewRun()).open(run_dir)
     links: list[Link] = []
 
     def open_link(data: DataLog) -> Link:
@@ -73,16 +108,18 @@ def steer(
     with open_session(
         folder,
         trainer,
-        open_source=open_link,
+        open_source=connect or open_link,
         cadence=cadence or Cadence(),
         clock=clock,
         warn=warn,
     ) as session:
-        link = links[0]
-        link.start(session.status)
+        for link in links:
+            link.start(session.status)
         try:
             yield session
         finally:
-            link.close()
+            for link in links:
+                link.close()
         if session.status().state == "stopped":
-            link.say_goodbye(session.status())
+            for link in links:
+                link.say_goodbye(session.status())
