@@ -61,6 +61,20 @@ def start(name: str, arguments: Sequence[str], log: Path, env: Mapping[str, str]
     return Child(name, process, log)
 
 
+def start_heard(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``python -m experiments.processes ARGUMENTS``; its output is the caller's to read."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "experiments.processes", *arguments]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        )
+
+
 def watch_parent() -> threading.Event:
     """Return an event that is set when the parent asks this process to end, or dies.
 

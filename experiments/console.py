@@ -60,6 +60,7 @@ STATUS_OF: dict[str, Status] = {
     "RunVersionMismatch": Status.USAGE,
     "RunMissing": Status.USAGE,
     "RunExists": Status.USAGE,
+    "NoCheckpoint": Status.REFUSED,
     "BadEntryPoint": Status.USAGE,
     "RunBusy": Status.ENVIRONMENT,
     "ChildDied": Status.CHECK_FAILED,

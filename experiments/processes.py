@@ -113,5 +113,16 @@ def mirror(run: Path, mode: str) -> None:
     follow(RunFolder.open(run), cast(Literal["offline", "online"], mode), ended.wait)
 
 
+@parts.command()
+@run_argument
+@click.argument("request")
+@click.argument("out", type=click.Path(path_type=Path))
+def job(run: Path, request: str, out: Path) -> None:
+    """Work beside the run, asked for through the server."""
+    from experiments.jobs.work import do_job
+
+    do_job(run, request, out, watch_parent())
+
+
 if __name__ == "__main__":
     sys.exit(run_cli(parts, sys.argv[1:]))

@@ -20,6 +20,8 @@ from experiments.address import Address, PortTaken
 from experiments.clocks import ClockListener, ClockNotes
 from experiments.config import run_policy
 from experiments.console import note
+from experiments.jobs.queue import Jobs
+from experiments.jobs.routes import create_router as create_jobs_router
 from experiments.purge import Purger, purging
 from experiments.window_sign import window_pid
 from interactive.record.run_folder import RunFolder, ServerAddress
@@ -72,6 +74,7 @@ def compose(
     app.include_router(create_control_router(service, auth, time.monotonic))
     ingest = IngestService(store, SystemClock(), decoders.examine)
     app.include_router(create_ingest_router(ingest, auth.authorise))
+    app.include_router(create_jobs_router(Jobs(folder), auth.authorise))
     app.include_router(create_page_router())
     app.add_middleware(ClockListener, notes=ClockNotes(folder, time.time), prefix=TRACE_PATHS)
     caps = {"/": CONTROL_BODY_BYTES, TRACE_PATHS: MAX_BODY_BYTES}

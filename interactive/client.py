@@ -223,6 +223,31 @@ class RunClient:
         allowed: dict[str, Any] = self._request("POST", "/api/agents/allow").json()
         return allowed
 
+    def start_job(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Let the server work something out beside the run, and return the job as it stands.
+
+        Args:
+            kind: ``dry_run``, ``replay``, ``ablate`` or ``freeze``.
+            fields: what it is to be told, such as ``command`` and ``steps`` of a dry run.
+        """
+        text = json.dumps({"kind": kind, **fields})
+        job: dict[str, Any] = self._request("POST", "/api/jobs", content=text).json()
+        return job
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job: its state, how far it is, its result or its error."""
+        return self._get(f"/api/jobs/{job_id}", {})
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs, oldest first."""
+        found: list[dict[str, Any]] = self._get("/api/jobs", {})["jobs"]
+        return found
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """End a job, or take it out of the queue; one that is over stays as it is."""
+        job: dict[str, Any] = self._request("POST", f"/api/jobs/{job_id}/cancel").json()
+        return job
+
     def status(self) -> dict[str, Any]:
         """Return how the run stands."""
         return self._get("/api/status", {})

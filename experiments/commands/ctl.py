@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from experiments.arguments import parse_arguments
 from experiments.clocks import read_skews
 from experiments.commands.deciding import agents, approvals, approve, veto
-from experiments.commands.replays import replay
+from experiments.commands.replays import dry_run, replay
 from experiments.connection import Connection, server_options
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.lags import clip_paths
@@ -38,7 +39,7 @@ def ctl() -> None:
     """Look at a run, steer it, replay it. RUN is a run folder."""
 
 
-for _command in (approvals, approve, veto, agents, replay):
+for _command in (approvals, approve, veto, agents, replay, dry_run):
     ctl.add_command(_command)
 
 
@@ -105,29 +106,6 @@ def send(
         )
     text = f"{rest[0]}: {answer.state.value} at step {answer.step} on {answer.branch}"
     emit("ctl.send", values, as_json=as_json, text=text)
-
-
-def parse_arguments(words: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``name=value`` words as a JSON object; ``a.b=1`` nests.
-
-    Raises:
-        Failure: a word has no ``=``.
-    """
-    arguments: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise Failure(Status.USAGE, "usage", f"{word!r} is not NAME=VALUE.")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        *folders, leaf = name.split(".")
-        place = arguments
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = value
-    return arguments
 
 
 def _answer_values(answer: CommandAnswer) -> dict[str, Any]:

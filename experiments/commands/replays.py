@@ -1,4 +1,4 @@
-"""``neuralos ctl replay``: run a ledger again."""
+"""``neuralos ctl replay``, ``dry-run``: steps that are made again, or tried."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from experiments.arguments import parse_arguments
 from experiments.connection import Connection, server_options
-from experiments.console import Status, emit, json_option
+from experiments.console import Failure, Status, emit, json_option
 from interactive.replaying.report import ReplayReport
 
 
@@ -60,3 +61,45 @@ def _in_words(report: ReplayReport) -> str:
         )
     changes = [f"{field} was {old}, is {new}" for field, old, new in report.differs]
     return "\n".join([text, *(["others than then: " + "; ".join(changes)] if changes else [])])
+
+
+@click.command("dry-run")
+@click.argument("words", nargs=-1, required=True, metavar="RUN COMMAND [NAME=VALUE]...")
+@click.option("--steps", default=20, show_default=True, help="Steps of each of the two forks.")
+@click.option("--checkpoint", help="Where to fork; the newest whole checkpoint without it.")
+@server_options
+@json_option
+def dry_run(
+    words: tuple[str, ...],
+    steps: int,
+    checkpoint: str | None,
+    server: str | None,
+    token_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Try a change on a short fork of a run, and say what it does to the loss.
+
+    \b
+    neuralos ctl dry-run RUN update_optimizer lr=1e-4 --steps 50
+
+    Two forks start at the same checkpoint and draw the same data; one has the change. The
+    run is only read. Exits with 3 when the run would refuse the command.
+    """  # noqa: D301
+    from experiments.dry_running import try_command
+
+    names_run = server is None or Path(words[0]).is_dir()
+    run, rest = (Path(words[0]), words[1:]) if names_run else (None, words)
+    if not rest:
+        raise Failure(Status.USAGE, "usage", "name a command, such as update_optimizer.")
+    command = {"command": rest[0], **parse_arguments(rest[1:])}
+    found = try_command(
+        Connection(run, server, token_file), command, steps, checkpoint, through_server=bool(server)
+    )
+    if found["refused"] is not None:
+        refused = found["refused"]
+        values = {"schema": "neuralos.ctl.dry-run/1", **found}
+        message = f"{rest[0]} would be refused ({refused['code']})."
+        raise Failure(Status.REFUSED, refused["code"], message, refused["hint"], values)
+    ends = f"{found['with']['mean']} with it, {found['without']['mean']} without"
+    text = f"mean loss over {steps} steps from {found['base']}: {ends}"
+    emit("ctl.dry-run", found, as_json=as_json, text=text)

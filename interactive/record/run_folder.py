@@ -136,6 +136,11 @@ class RunFolder:
         return self.path / "agents"
 
     @property
+    def jobs(self) -> Path:
+        """Return the folder of what the server was asked to work out beside the run."""
+        return self.path / "jobs"
+
+    @property
     def server(self) -> Path:
         """Return the server's address file."""
         return self.path / "server.json"

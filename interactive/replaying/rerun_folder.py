@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class RerunFolder:
         """
         info = self.run.info()
         if not info.fingerprint:
-            self._write_info(replace(info, fingerprint=dict(fingerprint)))
+            _write_info(self.run, replace(info, fingerprint=dict(fingerprint)))
         elif dict(info.fingerprint) != dict(fingerprint):
             fields = ", ".join(name for name, _, _ in differences(info.fingerprint, fingerprint))
             raise RunExists(
@@ -188,15 +188,10 @@ class RerunFolder:
             for file in (self.run.metrics, path / _DIVERGENCE):
                 file.unlink(missing_ok=True)
             write_whole(path / _ORDER, json.dumps(order, indent=1) + "\n")
-        for part in (self.run.checkpoints, self.run.rollouts):
-            part.mkdir(exist_ok=True)
-        _write_once(self.run.config, self.order.config_text())
+        shadow(self.run, source, self.order.config_text())
         _write_once(self.run.ledger, _ledger_text(self.order.entries))
         if source.data.exists():
             _write_once(self.run.data, source.data.read_text("utf-8"))
-        _link(self.run.traces, source.traces)
-        if not self.run.info_file.exists():
-            self._write_info(replace(source.info(), fingerprint={}))
         if self.order.base is not None:
             self._take_over(self.order.base)
 
@@ -212,9 +207,18 @@ class RerunFolder:
             writer.append(row)
         writer.close()
 
-    def _write_info(self, info: RunInfo) -> None:
-        text = {name: getattr(info, name) for name in info.__dataclass_fields__}
-        write_whole(self.run.info_file, json.dumps(text, indent=2) + "\n")
+
+def shadow(run: RunFolder, source: RunFolder, config: str) -> None:
+    """Make what a trainer of a run is built from in another folder, for it to write into.
+
+    What is there stays. Clips are read through a link, and not copied.
+    """
+    for part in (run.path, run.checkpoints, run.rollouts):
+        part.mkdir(exist_ok=True)
+    _write_once(run.config, config)
+    _link(run.traces, source.traces)
+    if not run.info_file.exists():
+        _write_info(run, replace(source.info(), fingerprint={}))
 
 
 def forget_points(path: Path) -> None:
@@ -264,6 +268,10 @@ def _read_order(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _write_info(run: RunFolder, info: RunInfo) -> None:
+    write_whole(run.info_file, json.dumps(asdict(info), indent=2) + "\n")
 
 
 def _ledger_text(entries: Sequence[Entry]) -> str:
