@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 
 from interactive.outcome import Reason, Rejected
@@ -43,9 +43,9 @@ class Agenda:
         """Take commands that arrived."""
         self._waiting = sorted([*self._waiting, *arrived], key=lambda delivered: delivered.seq)
 
-    def strike(self, delivered: Delivered) -> None:
-        """Let go of a command that has its entry."""
-        self._waiting = [other for other in self._waiting if other is not delivered]
+    def strike(self, done: Collection[str]) -> None:
+        """Let go of the commands with these ids: they have their entries."""
+        self._waiting = [other for other in self._waiting if other.command_id not in done]
 
     def find(self, command_id: str) -> Delivered | None:
         """Return the command that waits under an id, if one does."""

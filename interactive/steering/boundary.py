@@ -240,20 +240,20 @@ class Boundary:
         self._command_head = self._source.command_head
         self._agenda.add(self._source.commands())
         is_changed = True
-        while is_changed:
+        while is_changed and not self._stopping:
             is_changed = False
             for delivered in self._agenda.waiting:
-                if self._stopping:
-                    return
                 try:
                     is_done = self._meet(delivered)
                 except OSError as error:
                     self._scribe.warn(f"command {delivered.command_id} waits: {error}")
                     return
                 if is_done:
-                    self._agenda.strike(delivered)
                     is_changed = True
                     self._intake.take()
+                if self._stopping:
+                    break
+            self._agenda.strike(self._state.done)
 
     def _meet(self, delivered: Delivered) -> bool:
         """Return whether a command has its entry now, rather than waiting for its moment.

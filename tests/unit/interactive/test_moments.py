@@ -13,11 +13,15 @@ from boundary_runs import interventions as entries_of
 from crash_matrix import FAILPOINTS, interventions, kill_at_every_passage, numbers
 
 from interactive.commands import Envelope, Pause
+from interactive.outcome import CommandState
 from interactive.record import journal
 from interactive.record.branch import RunState
 from interactive.record.ledger import EntryKind, read_ledger
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.replay import replay
+from interactive.server.heartbeat import Heartbeat
+from interactive.server.heartbeat import RunState as ServedState
+from interactive.server.state import FoldedRun
 from interactive.steering.boundary import Cadence
 from tests.fakes import World, data_row, delivered, make_run, run_session
 
@@ -114,6 +118,20 @@ def test_a_command_takes_back_one_that_waits(folder: RunFolder) -> None:
     assert (taken_back["code"], applied["supersedes"]) == ("superseded", str(UUID(int=1)))
     assert [row.lr for row in rows(folder)] == [0.05] * 6 + [0.02] * 2
     assert replay(folder.path).is_identical
+
+
+def test_the_server_tells_that_a_command_was_taken_back(folder: RunFolder) -> None:
+    world = at(2, delivered(1, NOTE, at_step=6), delivered(2, NOTE, supersedes=UUID(int=1)))
+    steer(folder, world)
+    run = FoldedRun(started_s=0.0)
+    for entry in read_ledger(folder.ledger):
+        run.add_entry(entry)
+    outcome = run.final_outcome(str(UUID(int=1)))
+    assert outcome is not None
+    assert (outcome.state, outcome.code) == (CommandState.SUPERSEDED, "superseded")
+    assert str(UUID(int=2)) in (outcome.hint or "")
+    run.hear(Heartbeat(state=ServedState.RECOVERING, branch="main", step=2), 0.0)
+    assert run.state(1.0) is ServedState.RECOVERING
 
 
 def test_what_is_done_cannot_be_taken_back(folder: RunFolder) -> None:
