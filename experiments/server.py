@@ -26,6 +26,7 @@ from experiments.purge import Purger, purging
 from experiments.window_sign import window_pid
 from interactive.record.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth
+from interactive.server.connections import listening_on
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router as create_control_router
 from interactive.server.security import CONTROL_BODY_BYTES, Limits, protect
@@ -70,7 +71,7 @@ def compose(
         decoders: where strangers' clips are decoded.
     """
     auth = Auth(create_tokens(folder), time.time)
-    app = FastAPI(title="Interactive Training", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Interactive Training", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(create_control_router(service, auth, time.monotonic))
     ingest = IngestService(store, SystemClock(), decoders.examine)
     app.include_router(create_ingest_router(ingest, auth.authorise))
@@ -128,14 +129,7 @@ def serve(folder: RunFolder, address: Address, ended: threading.Event) -> None:
     with _store_of(folder) as store, _decoders() as decoders:
         service = open_service(folder, store, address)
         app = compose(folder, store, address, service, decoders)
-        config = uvicorn.Config(
-            app,
-            host=address.host,
-            port=address.port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
+        config = listening_on(app, address.host, address.port)
         server = _Server(config)
         folder.write_server(ServerAddress(address.url, os.getpid()))
         threading.Thread(target=_end_when, args=(server, ended), daemon=True).start()

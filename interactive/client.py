@@ -132,6 +132,9 @@ class RunClient:
         at_step: int | None = None,
         expires_at_step: int | None = None,
         if_generation: int | None = None,
+        branch: str | None = None,
+        after_evaluation: bool = False,
+        supersedes: UUID | None = None,
         wait_s: float = 0.0,
     ) -> CommandAnswer:
         """Send a command, and wait for what becomes of it.
@@ -143,6 +146,9 @@ class RunClient:
             at_step: the step before which it is to take effect; the next one if not given.
             expires_at_step: the step from which it must not take effect any more.
             if_generation: refuse it unless so many interventions have been applied.
+            branch: the branch on which it is to take effect; whatever branch if not given.
+            after_evaluation: wait for the next evaluation.
+            supersedes: the command that it takes back, if that still waits.
             wait_s: how long to wait for a final state; 0 returns once it is accepted.
 
         Returns:
@@ -160,6 +166,9 @@ class RunClient:
             "at_step": at_step,
             "expires_at_step": expires_at_step,
             "if_generation": if_generation,
+            "branch": branch,
+            "after_evaluation": after_evaluation or None,
+            "supersedes": str(supersedes) if supersedes else None,
         }
         body = {name: value for name, value in body.items() if value is not None}
         text = json.dumps(body)

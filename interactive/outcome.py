@@ -37,6 +37,7 @@ class Reason(str, Enum):
     RATE_LIMITED = "rate_limited"
     AGENTS_HALTED = "agents_halted"
     ALREADY_DECIDED = "already_decided"
+    HOLDS_SECRET = "holds_secret"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ def status(run: Path | None, server: str | None, token_file: Path | None, as_jso
 @click.argument("words", nargs=-1, required=True, metavar="RUN COMMAND [NAME=VALUE]...")
 @click.option("--id", "command_id", type=click.UUID, help="Id of the command; sent once per id.")
 @click.option("--at-step", type=int, help="The step before which it takes effect.")
+@click.option("--after-evaluation", is_flag=True, help="Wait for the next evaluation.")
+@click.option("--branch", help="The branch on which it takes effect; it waits for that.")
+@click.option("--expires-at-step", type=int, help="The step from which it must not any more.")
+@click.option("--if-generation", type=int, help="Only if so many interventions were applied.")
+@click.option("--supersedes", type=click.UUID, help="A command that it takes back, if that waits.")
 @click.option("--reason", default="", help="Why, for those who read the ledger.")
 @click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait.")
 @server_options
@@ -65,12 +70,12 @@ def status(run: Path | None, server: str | None, token_file: Path | None, as_jso
 def send(
     words: tuple[str, ...],
     command_id: UUID | None,
-    at_step: int | None,
     reason: str,
     wait_s: float,
     server: str | None,
     token_file: Path | None,
     as_json: bool,
+    **moment: Any,
 ) -> None:
     """Send a command and wait for its outcome.
 
@@ -90,7 +95,7 @@ def send(
     with Connection(run, server, token_file).client(Role.OPERATOR) as client:
         try:
             answer = client.send(
-                command, command_id=command_id, at_step=at_step, reason=reason, wait_s=wait_s
+                command, command_id=command_id, reason=reason, wait_s=wait_s, **moment
             )
         except TimedOut as late:
             raise _timed_out(late.answer, wait_s) from None

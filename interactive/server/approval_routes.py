@@ -38,6 +38,7 @@ def add_approvals(router: APIRouter, service: RunService, auth: Auth) -> None:
     viewer = Depends(auth.authorise(Role.VIEWER))
 
     async def decide(decision: Decide, command_id: UUID, why: Why, who: Principal) -> Response:
+        _check(auth, why)
         decided = await run_in_threadpool(decision, str(command_id), who.issuer, why.reason)
         if decided is None:
             raise HTTPException(404, "no command with this id needs approval")
@@ -67,10 +68,18 @@ def add_approvals(router: APIRouter, service: RunService, auth: Auth) -> None:
         found = await run_in_threadpool(service.inbox.approvals, decided)
         return answer({"approvals": [_shown(one) for one in found]})
 
-    _add_agents(router, service, operator, viewer)
+    _add_agents(router, service, auth)
 
 
-def _add_agents(router: APIRouter, service: RunService, operator: Any, viewer: Any) -> None:
+def _check(auth: Auth, why: Why) -> None:
+    if auth.holds_secret(why.reason.encode("utf-8", "surrogatepass")):
+        raise HTTPException(422, "the reason holds a token of this run: take it out")
+
+
+def _add_agents(router: APIRouter, service: RunService, auth: Auth) -> None:
+    operator = Depends(auth.authorise(Role.OPERATOR))
+    viewer = Depends(auth.authorise(Role.VIEWER))
+
     @router.get("/agents", dependencies=[viewer])
     async def agents() -> Response:
         """Say whether agents may send commands, and who halted them."""
@@ -79,6 +88,7 @@ def _add_agents(router: APIRouter, service: RunService, operator: Any, viewer: A
     @router.post("/agents/halt")
     async def halt(why: Why, who: Principal = operator) -> Response:
         """Refuse what agents send from here on, and hold back what waits of theirs."""
+        _check(auth, why)
         await run_in_threadpool(service.inbox.halt_agents, who.issuer, why.reason)
         return answer(await run_in_threadpool(_standing, service))
 

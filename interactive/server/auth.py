@@ -13,9 +13,11 @@ from fastapi import HTTPException, Request
 
 from interactive.outcome import Reason, Rejected
 from interactive.policy import GRANTS, Role
+from interactive.server.pace import KNOWN, STRANGER, Pace
 from interactive.server.tokens import Principal, Tokens, draw_secret, principal_of, sign
 
 SESSION_S = 7 * 24 * 3600.0
+TOO_FAST = "too many requests: slow down"
 
 
 def check_bind(host: str, allow_remote: bool) -> Rejected | None:
@@ -49,6 +51,8 @@ class Auth:
         tokens: the run's tokens.
         wall_clock: seconds since the epoch.
         draw: makes the secret of a one-time URL.
+        known: how fast the bearer of each token may send; the trainer has no limit.
+        strangers: how fast each address without a valid token may.
     """
 
     def __init__(
@@ -56,32 +60,49 @@ class Auth:
         tokens: Tokens,
         wall_clock: Callable[[], float],
         draw: Callable[[], str] = draw_secret,
+        known: Pace | None = None,
+        strangers: Pace | None = None,
     ) -> None:
         self._tokens = tokens
         self._wall_clock = wall_clock
         self._draw = draw
         self._one_time: dict[str, Role] = {}
         self._lock = Lock()
+        self._known = known or Pace(KNOWN)
+        self._strangers = strangers or Pace(STRANGER)
         # Browsers share cookies between the ports of a host: two runs need two names.
         self.cookie = "run_" + sign(tokens.session_key, "cookie name")[:12]
 
     def authorise(self, role: Role | str) -> Callable[[Request], Awaitable[Principal]]:
         """Return a FastAPI dependency: the sender, who must have ``role``.
 
-        It answers 401 to strangers, and 403 to those who may not.
+        It answers 401 to strangers, 403 to those who may not, and 429 to those too fast.
         """
         needed = Role(role)
 
         async def bearer(request: Request) -> Principal:
             principal = self.identify(request)
             if principal is None:
+                self.check_stranger(request)
                 raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
             if needed not in GRANTS[principal.role]:
                 have = principal.role.value
                 raise HTTPException(403, f"{have} may not do this: it needs {needed.value}")
+            is_trainer = principal.role is Role.TRAINER
+            if not is_trainer and not self._known.allows(principal.role.value):
+                raise HTTPException(429, TOO_FAST, {"Retry-After": "1"})
             return principal
 
         return bearer
+
+    def check_stranger(self, request: Request) -> None:
+        """Answer 429 to an address that tries too often without a valid token."""
+        if not self._strangers.allows(request.client.host if request.client else ""):
+            raise HTTPException(429, TOO_FAST, {"Retry-After": "1"})
+
+    def holds_secret(self, text: bytes) -> bool:
+        """Return whether a text holds a token of this run: it must not be written anywhere."""
+        return any(secret.encode() in text for secret in self._tokens.secret_of.values())
 
     def identify(self, request: Request) -> Principal | None:
         """Return who sends a request, or None."""

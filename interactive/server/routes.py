@@ -31,6 +31,10 @@ MAX_STREAMS = 64
 STATUS_OF = {Reason.ID_REUSED: 409, Reason.RATE_LIMITED: 429}
 """The status of a refused command; 422 otherwise."""
 
+HOLDS_SECRET = Rejected(
+    Reason.HOLDS_SECRET, "it holds a token of this run, and was not kept: take the token out"
+)
+
 Wait = Annotated[float, Query(ge=0, le=60)]
 After = Annotated[int, Query(ge=0, le=2**62)]
 Before = Annotated[int, Query(ge=-1, le=2**62)]
@@ -59,6 +63,7 @@ def create_router(service: RunService, auth: Auth, clock: Callable[[], float]) -
     _add_trainer(router, service, auth)
     _add_reads(router, service, auth)
     _add_events(router, service, auth, clock)
+    _add_schema(router, auth)
     return router
 
 
@@ -66,8 +71,9 @@ def _add_sessions(router: APIRouter, auth: Auth) -> None:
     operator = Depends(auth.authorise(Role.OPERATOR))
 
     @router.post("/login", status_code=204)
-    async def login(body: Login) -> Response:
+    async def login(body: Login, request: Request) -> Response:
         """Open a browser session with a one-time secret or a token."""
+        auth.check_stranger(request)
         value = auth.open_session(body.token)
         if value is None:
             raise HTTPException(401, "unknown, or used before: ask for a new address")
@@ -88,6 +94,8 @@ def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
     async def send(request: Request, who: Principal = agent) -> Response:
         """Take a command; it is on disk when this answers."""
         body = await request.body()
+        if auth.holds_secret(body):
+            return _refused(HOLDS_SECRET)
 
         def judge(envelope: Envelope) -> Rejected | Hold | None:
             return service.judge.verdict(envelope, who)
@@ -97,9 +105,7 @@ def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
             service.inbox.receive, body, who.issuer, judge, is_agent=is_agent
         )
         if isinstance(got, Rejected):
-            status = STATUS_OF.get(got.code, 422)
-            refusal = {"state": "rejected", "code": got.code.value, "hint": got.hint}
-            return answer(refusal, status)
+            return _refused(got)
         service.changed.fire()
         return answer({"command_id": got.command_id, "seq": got.seq, "state": got.state.value}, 202)
 
@@ -196,6 +202,15 @@ def _add_reads(router: APIRouter, service: RunService, auth: Auth) -> None:
         return Response(picture, media_type="image/png")
 
 
+def _add_schema(router: APIRouter, auth: Auth) -> None:
+    viewer = Depends(auth.authorise(Role.VIEWER))
+
+    @router.get("/openapi.json", dependencies=[viewer])
+    async def schema(request: Request) -> Response:
+        """Return what this server offers, as OpenAPI."""
+        return answer(request.app.openapi())
+
+
 def _add_events(
     router: APIRouter, service: RunService, auth: Auth, clock: Callable[[], float]
 ) -> None:
@@ -222,6 +237,11 @@ def _add_events(
 
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+
+
+def _refused(why: Rejected) -> Response:
+    refusal = {"state": "rejected", "code": why.code.value, "hint": why.hint}
+    return answer(refusal, STATUS_OF.get(why.code, 422))
 
 
 def _request(request: CommandRequest) -> dict[str, Any]:

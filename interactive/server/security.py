@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -15,6 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CONTROL_BODY_BYTES = 64 * 1024
+BODY_S = 20.0
+"""How long a body of the control plane may take; a longer wait is not for the body."""
+STALL_S = 30.0
+"""How long a client may read nothing of what it is sent; then its connection is closed."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -27,6 +34,10 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+class Stalled(Exception):
+    """A client has stopped reading."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,20 @@ class Limits:
 
 
 def protect(app: FastAPI, limits: Limits) -> None:
-    """Add the checks and the headers to an application."""
+    """Add the checks and the headers to an application; its errors repeat no input."""
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Guard, limits=limits)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Say what is wrong with a request, and nothing of what was sent: it may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    shown = []
+    for one in error.errors():
+        # The name of a field that nobody knows is input, too.
+        place = one["loc"][:1] if one["type"] == "extra_forbidden" else one["loc"]
+        shown.append({"type": one["type"], "loc": place, "msg": one["msg"]})
+    return JSONResponse({"detail": shown}, 422)
 
 
 class Guard:
@@ -73,7 +96,8 @@ class Guard:
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, self._capped(scope, receive), _with_headers(scope, send))
+        with contextlib.suppress(Stalled):
+            await self._app(scope, self._capped(scope, receive), _with_headers(scope, send))
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         hosts = headers.getlist("host")
@@ -94,9 +118,17 @@ class Guard:
         cap = self._limits.cap(scope["path"])
         size_bytes = 0
 
+        is_control = cap <= CONTROL_BODY_BYTES
+        is_whole, until_s = False, asyncio.get_running_loop().time() + BODY_S
+
         async def capped() -> Message:
-            nonlocal size_bytes
-            message = await receive()
+            nonlocal size_bytes, is_whole
+            try:
+                async with asyncio.timeout_at(until_s if is_control and not is_whole else None):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"the body took over {BODY_S:g} s") from None
+            is_whole = is_whole or not message.get("more_body", False)
             size_bytes += len(message.get("body", b""))
             if size_bytes > cap:
                 raise HTTPException(413, f"the body is over {cap} bytes")
@@ -141,6 +173,10 @@ def _with_headers(scope: Scope, send: Send) -> Send:
                 headers.setdefault(name, value)
             if scope["path"].startswith("/api"):
                 headers.setdefault("Cache-Control", "no-store")
-        await send(message)
+        try:
+            async with asyncio.timeout(STALL_S):
+                await send(message)
+        except TimeoutError:
+            raise Stalled from None
 
     return wrapped

@@ -56,7 +56,7 @@ class ServedRun:
         self.service = RunService.open(
             self.folder, self.clock, self.clock, policy=self.policy, facts=facts
         )
-        app = FastAPI(docs_url=None, redoc_url=None)
+        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         app.include_router(create_router(self.service, self.auth, self.clock))
         app.include_router(create_page_router())
         protect(app, Limits())

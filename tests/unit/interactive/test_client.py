@@ -47,6 +47,15 @@ def connect(run: ServedRun, url: str, role: Role = Role.OPERATOR) -> RunClient:
     return RunClient.connect(url, run.tokens.secret_of[role])
 
 
+def test_an_envelope_says_when(run: ServedRun, url: str) -> None:
+    other = new_command_id()
+    with connect(run, url) as client:
+        client.send(Pause(), after_evaluation=True, branch="b", supersedes=other)
+        (sent,) = run.service.inbox.after(0)
+    envelope = sent.envelope
+    assert (envelope.after_evaluation, envelope.branch, envelope.supersedes) == (True, "b", other)
+
+
 def test_a_command_is_followed_to_its_outcome(run: ServedRun, url: str) -> None:
     command_id = new_command_id()
     effect: dict[str, Any] = {
