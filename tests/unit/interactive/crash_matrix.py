@@ -99,6 +99,20 @@ FAILPOINTS = {
 }
 
 
+def killed_at(
+    passage: int, act: Callable[..., Any], kill: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return what acts, and at one passage kills."""
+    left = passage
+
+    def maybe(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        return (kill(act) if left == 0 else act)(*args, **kwargs)
+
+    return maybe
+
+
 def kill_at_every_passage(
     name: str,
     path: Path,
@@ -115,14 +129,7 @@ def kill_at_every_passage(
     while True:
         passage += 1
         folder, world = make_run(path / str(passage), min_rows=3), make_world()
-        left = passage
-
-        def maybe(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            left -= 1
-            return (kill(original) if left == 0 else original)(*args, **kwargs)
-
-        monkeypatch.setattr(owner, method, maybe)
+        monkeypatch.setattr(owner, method, killed_at(passage, original, kill))
         try:
             run_session(folder, world, cadence=cadence)
             break

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interactive.integrations import loop
 from interactive.integrations.loop import steer
 from interactive.record.ledger import EntryKind, export_ledger, read_ledger
 from interactive.record.metrics import read_metrics
@@ -17,6 +19,7 @@ from interactive.replaying.own_loop import REPLAY, BadReplayPlan, ReplayPlan, op
 from interactive.steering.boundary import Cadence
 from interactive.steering.redo import Diverged
 from interactive.steering.session import open_session
+from interactive.steering.steered import Status
 from interactive.trainer import DataLost
 from tests.fakes import FakeTrainer, World, build_fake_trainer, delivered, make_run, run_session
 
@@ -97,6 +100,24 @@ def test_while_steps_are_redone_the_run_recovers(tmp_path: Path, steered: RunFol
     expected = [("recovering", "main", n) for n in range(6)]
     expected += [("recovering", "b", n) for n in range(3, 8)] + [("training", "b", 8)]
     assert states == expected
+
+
+def test_the_server_is_told_from_the_first_redone_step_on(
+    steered: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a run that takes long to be redone would look lost."""
+    for checkpoint in steered.checkpoints.iterdir():
+        shutil.rmtree(checkpoint)
+    told = []
+
+    class Told(loop.Link):
+        def start(self, status: Callable[[], Status]) -> None:
+            told.append(status())
+
+    monkeypatch.setattr(loop, "Link", Told)
+    train(steered, end=9)
+    (status,) = told
+    assert (status.state, status.branch, status.step) == ("recovering", "main", 0)
 
 
 def test_an_end_that_is_asked_for_while_steps_are_redone_leaves_the_record(
