@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 
 from interactive.commands import COMMAND, Command
+from interactive.event_stream import RunEvent, parse_events
 from interactive.outcome import FINAL_STATES, CommandState
 
 ANSWER_S = 10.0
@@ -65,15 +66,6 @@ class TimedOut(ClientError):
         """Say how long was waited, and for what."""
         super().__init__(f"command {answer.command_id} is {answer.state.value} after {wait_s:g} s")
         self.answer = answer
-
-
-@dataclass(frozen=True, slots=True)
-class RunEvent:
-    """One event of the stream; ``cursor`` resumes it there."""
-
-    cursor: str
-    kind: str
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,21 +359,6 @@ def as_json(command: Command) -> dict[str, Any]:
     """Return a command as a JSON object without the fields it leaves open."""
     shown: dict[str, Any] = COMMAND.dump_python(command, mode="json", exclude_none=True)
     return shown
-
-
-def parse_events(lines: Iterable[str]) -> Iterator[RunEvent]:
-    """Yield the events of a stream of lines; what the end cuts off is left out."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line.startswith(":"):
-            continue
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif fields:
-            data = json.loads(fields.get("data", "{}"))
-            yield RunEvent(fields.get("id", ""), fields.get("event", "message"), data)
-            fields = {}
 
 
 def _command_answer(got: Mapping[str, Any]) -> CommandAnswer:

@@ -17,9 +17,9 @@ from interactive.client import (
     ServerUnreachable,
     TimedOut,
     new_command_id,
-    parse_events,
 )
 from interactive.commands import Pause, UpdateOptimizer
+from interactive.event_stream import parse_events
 from interactive.outcome import CommandState
 from interactive.policy import Role
 
