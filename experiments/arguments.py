@@ -9,10 +9,10 @@ from experiments.console import Failure, Status
 
 
 def parse_arguments(words: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``name=value`` words as a JSON object; ``a.b=1`` nests.
+    """Return ``name=value`` words as a JSON object; ``a.b.c=1`` is ``b.c`` inside ``a``.
 
     Raises:
-        Failure: a word has no ``=``.
+        Failure: a word has no ``=``, or a name has a value and parts.
     """
     arguments: dict[str, Any] = {}
     for word in words:
@@ -23,9 +23,12 @@ def parse_arguments(words: tuple[str, ...]) -> dict[str, Any]:
             value = json.loads(text)
         except ValueError:
             value = text
-        *folders, leaf = name.split(".")
-        place = arguments
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = value
+        table, dot, leaf = name.partition(".")
+        if not dot:
+            arguments[name] = value
+            continue
+        inside = arguments.setdefault(table, {})
+        if not isinstance(inside, dict):
+            raise Failure(Status.USAGE, "usage", f"{table!r} is given a value and parts.")
+        inside[leaf] = value
     return arguments

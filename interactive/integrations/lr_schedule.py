@@ -240,7 +240,7 @@ class LrSchedule(LRScheduler):
         try:
             advance(self._inner, metric, epoch)
             check_rates(self._shadow.lrs())
-        except (ValueError, TypeError, ArithmeticError) as error:
+        except Exception as error:
             if self._recipe.schedule == GIVEN:
                 raise
             self._shadow.restore(before)

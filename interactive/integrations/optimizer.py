@@ -130,7 +130,8 @@ class OptimizerPlans:
         arguments = dict(command.arguments)
         try:
             lrs = schedule.attempt(name, arguments, command.lr)
-        except (ValueError, TypeError, ArithmeticError, KeyError) as error:
+        except Exception as error:
+            # Whatever a schedule raises over its arguments, the command is to blame.
             return Rejected(Reason.OUT_OF_BOUNDS, f"{name} cannot be made so: {error}"[:500])
         return Plan(
             old={**schedule.describe(), "lr": schedule.get_last_lr()},

@@ -207,6 +207,15 @@ def test_plans_say_what_was_asked_and_what_it_will_be() -> None:
             "max_lr",
         ),
         (
+            {
+                "command": "replace_schedule",
+                "schedule": "SequentialLR",
+                "arguments": {"schedules": "greedy/StepLR", "milestones": [3], "1.step_size": 2},
+            },
+            Reason.OUT_OF_BOUNDS,
+            "SequentialLR cannot be made so",
+        ),
+        (
             {"command": "replace_schedule", "schedule": "linear"},
             Reason.OUT_OF_BOUNDS,
             "num_warmup_steps",
