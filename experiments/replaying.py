@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
 from experiments.code_version import code_version
+from experiments.own_script import replay_script
 from interactive.record.metrics import read_metrics
 from interactive.record.run_folder import RunFolder
-from interactive.replaying.replay import replay
+from interactive.replaying.replay import free_folder, replay
 from interactive.replaying.report import ReplayReport
 
 
@@ -21,14 +24,31 @@ def replay_with_progress(run: Path, ledger: Path | None, out: Path | None) -> Re
         RunMissing: there is no run.
         RunExists: ``out`` holds something else.
     """
+    with _progress_bar(run) as progress:
+        return replay(
+            run, ledger=ledger, out_dir=out, progress=progress, code_version=code_version()
+        )
+
+
+def replay_script_with_progress(
+    run: Path, command: Sequence[str], ledger: Path | None, out: Path | None
+) -> ReplayReport:
+    """Replay a run inside the script that made it, showing on stderr how far it is.
+
+    Raises:
+        RunMissing: there is no run.
+        Failure: the script cannot be started, died, or replayed nothing.
+    """
+    folder = RunFolder.open(run, writable=out is None)
+    with _progress_bar(run) as progress:
+        place = out or free_folder(folder.replays, "replay")
+        return replay_script(folder, command, ledger=ledger, out=place, progress=progress)
+
+
+@contextmanager
+def _progress_bar(run: Path) -> Iterator[Callable[[int], None]]:
     total = sum(1 for _ in read_metrics(RunFolder(run).metrics))
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("replay", total=total)
-        return replay(
-            run,
-            ledger=ledger,
-            out_dir=out,
-            progress=lambda steps: bar.update(task, completed=steps),
-            code_version=code_version(),
-        )
+        yield lambda steps: bar.update(task, completed=steps)

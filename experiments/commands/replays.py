@@ -14,6 +14,7 @@ from interactive.replaying.report import ReplayReport
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option(
     "--ledger",
     "ledger_file",
@@ -29,6 +30,7 @@ from interactive.replaying.report import ReplayReport
 @json_option
 def replay(
     run: Path | None,
+    script: tuple[str, ...],
     ledger_file: Path | None,
     out: Path | None,
     server: str | None,
@@ -39,11 +41,19 @@ def replay(
 
     Where clips that steps need were purged, it begins at the first checkpoint after their
     last use. Exits with 1 at a divergence, which it names. It needs no server.
-    """
-    from experiments.replaying import replay_with_progress
+
+    \b
+    neuralos ctl replay RUN -- python train.py
+
+    replays a run inside the script of yours that made it.
+    """  # noqa: D301
+    from experiments.replaying import replay_script_with_progress, replay_with_progress
 
     folder = Connection(run, server, token_file).folder()
-    report = replay_with_progress(folder.path, ledger_file, out)
+    if script:
+        report = replay_script_with_progress(folder.path, script, ledger_file, out)
+    else:
+        report = replay_with_progress(folder.path, ledger_file, out)
     emit("ctl.replay", report.to_json(), as_json=as_json, text=_in_words(report))
     if not report.is_identical:
         raise click.exceptions.Exit(int(Status.CHECK_FAILED))

@@ -36,7 +36,7 @@ from interactive.steering.steered import Steered
 
 def train_steered(
     trainer: Trainer,
-    run_dir: Path,
+    run_dir: Path | str,
     *,
     settings: Settings | None = None,
     evaluations: Mapping[str, Evaluation] | None = None,

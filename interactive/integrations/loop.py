@@ -66,7 +66,7 @@ class NewRun:
 
 @contextmanager
 def steer(
-    run_dir: Path,
+    run_dir: Path | str,
     trainer: ControllableTrainer,
     *,
     new: NewRun | None = None,
@@ -98,7 +98,7 @@ def steer(
         with open_replay(ReplayPlan.read(Path(plan)), trainer) as replaying:
             yield replaying
         return
-    folder = (new or NewRun()).open(run_dir)
+    folder = (new or NewRun()).open(Path(run_dir))
     links: list[Link] = []
 
     def open_link(data: DataLog) -> Link:

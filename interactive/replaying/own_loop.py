@@ -12,7 +12,7 @@ from interactive.record.data_log import DataLog
 from interactive.record.ledger import read_ledger
 from interactive.record.metrics import read_metrics
 from interactive.record.run_folder import RunFolder
-from interactive.replaying.replay import count_live_clips, is_same_fingerprint
+from interactive.replaying.replay import REPORT, count_live_clips, is_same_fingerprint
 from interactive.replaying.report import ReplayReport, compare_passes
 from interactive.replaying.rerun import Rerun
 from interactive.replaying.rerun_folder import Order, RerunFolder
@@ -70,6 +70,13 @@ class ReplayPlan:
             return cls(**{name: Path(value) for name, value in named.items() if value is not None})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise BadReplayPlan(path, str(error)) from error
+
+    def read_report(self) -> ReplayReport | None:
+        """Return what was found; None where no replay came to its end."""
+        try:
+            return ReplayReport.from_json(json.loads((self.out / REPORT).read_text("utf-8")))
+        except FileNotFoundError:
+            return None
 
 
 class Replaying:
@@ -155,7 +162,7 @@ class Replaying:
         self._status = replace(self._status, state="stopped")
         self.report = report = self._judge()
         text = json.dumps(report.to_json(), indent=2) + "\n"
-        (self._plan.out / "report.json").write_text(text, "utf-8")
+        (self._plan.out / REPORT).write_text(text, "utf-8")
 
     def _judge(self) -> ReplayReport:
         rerun, steps, deviation = self._rerun, len(self._records), None
