@@ -1,4 +1,4 @@
-"""``neuralos ctl replay``, ``dry-run``: steps that are made again, or tried."""
+"""``neuralos ctl replay``, ``dry-run``, ``ablate``, ``freeze``: steps made again, or otherwise."""
 
 from __future__ import annotations
 
@@ -113,3 +113,68 @@ def dry_run(
     ends = f"{found['with']['mean']} with it, {found['without']['mean']} without"
     text = f"mean loss over {steps} steps from {found['base']}: {ends}"
     emit("ctl.dry-run", found, as_json=as_json, text=text)
+
+
+seeds_option = click.option(
+    "--seeds", default=1, show_default=True, type=click.IntRange(1, 50), help="How many seeds."
+)
+folder_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the runs; after a kill the same one goes on. A new one in RUN/replays.",
+)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--drop", multiple=True, type=int, metavar="SEQ", help="Leave out; may be repeated.")
+@click.option("--each", is_flag=True, help="Leave each intervention out once.")
+@click.option("--relative", is_flag=True, help="Numbers keep their ratio, not their value.")
+@seeds_option
+@folder_option
+@json_option
+def ablate(
+    run: Path,
+    drop: tuple[int, ...],
+    each: bool,
+    relative: bool,
+    seeds: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Run again without some interventions: what was each worth?
+
+    SEQ is the number of an intervention in the ledger (`ctl ledger`). Those named are left
+    out together; --each leaves out one at a time. Needs no server.
+    """
+    from experiments.counterfactuals import ablate_run, print_rows, shown
+
+    if bool(drop) == each:
+        raise Failure(Status.USAGE, "usage", "name --drop SEQ (repeatedly), or --each.")
+    chosen = None if each else drop
+    found = shown(
+        lambda told: ablate_run(run, out, chosen, relative=relative, seeds=seeds, told=told)
+    )
+    if not as_json:
+        print_rows(found["rows"])
+    emit("ctl.ablate", found, as_json=as_json, text=f"runs: {found['out']}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@seeds_option
+@folder_option
+@json_option
+def freeze(run: Path, seeds: int, out: Path | None, as_json: bool) -> None:
+    """Turn the ledger into a static schedule and run it from step 0.
+
+    Writes schedule.toml and compares three runs: steered, frozen and untouched. Needs no
+    server.
+    """
+    from experiments.counterfactuals import freeze_run, print_rows, shown
+
+    found = shown(lambda told: freeze_run(run, out, seeds=seeds, told=told))
+    if not as_json:
+        print_rows(found["rows"])
+    same = f"{found['identical']} of {found['steps']} steps are those of the steered line"
+    emit("ctl.freeze", found, as_json=as_json, text=f"schedule: {found['schedule']}; {same}")

@@ -43,7 +43,25 @@ class Replay(_Request):
     kind: Literal["replay"]
 
 
-JobRequest = Annotated[DryRun | Replay, Field(discriminator="kind")]
+class Ablate(_Request):
+    """Make the run again without some interventions; each by itself if none is named."""
+
+    kind: Literal["ablate"]
+    drop: (
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=100)] | None
+    ) = None
+    relative: bool = False
+    seeds: Annotated[int, Field(ge=1, le=10)] = 1
+
+
+class Freeze(_Request):
+    """Run the ledger's static schedule."""
+
+    kind: Literal["freeze"]
+    seeds: Annotated[int, Field(ge=1, le=10)] = 1
+
+
+JobRequest = Annotated[DryRun | Replay | Ablate | Freeze, Field(discriminator="kind")]
 JOB_REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 FOR_AGENTS = ("dry_run",)
 """What an agent may ask for: it costs little, and changes nothing."""

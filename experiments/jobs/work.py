@@ -13,7 +13,8 @@ import click
 
 from experiments.code_version import code_version
 from experiments.console import as_failure
-from experiments.jobs.requests import JOB_REQUEST, DryRun, JobRequest, Replay
+from experiments.counterfactuals import ablate_run, freeze_run
+from experiments.jobs.requests import JOB_REQUEST, Ablate, DryRun, Freeze, JobRequest, Replay
 from interactive.record.metrics import read_metrics
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.dry_run import dry_run
@@ -76,6 +77,30 @@ def _work(request: JobRequest, run: Path, out: Path, progress: Progress) -> Mapp
                 code_version=code_version(),
             )
             return {**report.to_json(), "out": str(out)}
+        case Ablate():
+            return ablate_run(
+                run,
+                out,
+                request.drop,
+                relative=request.relative,
+                seeds=request.seeds,
+                told=_Told(run, progress),
+            )
+        case Freeze():
+            return freeze_run(run, out, seeds=request.seeds, told=_Told(run, progress))
+
+
+class _Told:
+    """Adds up the steps of several runs; how many runs there are shows as they begin."""
+
+    def __init__(self, run: Path, progress: Progress) -> None:
+        self._each = sum(1 for _ in read_metrics(RunFolder(run).metrics))
+        self._steps: dict[str, int] = {}
+        self._progress = progress
+
+    def __call__(self, name: str, steps: int) -> None:
+        self._steps[name] = steps
+        self._progress(sum(self._steps.values()), self._each * len(self._steps))
 
 
 def _say(line: Mapping[str, Any]) -> None:

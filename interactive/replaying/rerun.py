@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from interactive.commands import Command
 from interactive.record.branch import RunState, loaded_checkpoints
 from interactive.record.checkpoints import Manifest
 from interactive.record.data_log import DataLog
@@ -38,6 +39,7 @@ class Rerun:
         stop_at_divergence: whether the first difference from the record ends it.
         progress: told the number of steps made, those of earlier processes included.
         save_every: steps between two points to go on from.
+        adapt: carries commands over to a run that never was; as they were if None.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Rerun:
         stop_at_divergence: bool,
         progress: Callable[[int], None],
         save_every: int = SAVE_EVERY,
+        adapt: Callable[[Planner, Entry, Command], Command | None] | None = None,
     ) -> None:
+        self._adapt = adapt
         self._trainer = trainer
         self._data = data
         self._folder = folder
@@ -95,7 +99,15 @@ class Rerun:
                     return
             planner = Planner(self._trainer, self._state, folder.checkpoints)
             # A row's clock is for reading only, and a rerun has no time of its own to tell.
-            retrace = Retrace(self._trainer, self._state, planner, self._data, self, lambda: 0.0)
+            retrace = Retrace(
+                self._trainer,
+                self._state,
+                planner,
+                self._data,
+                self,
+                lambda: 0.0,
+                lambda entry, command: self._carry_over(planner, entry, command),
+            )
             records = folder.order.records[folder.taken + len(self.rows) :]
             yield from retrace.steps(folder.entries[done:], records)
         except (LostTrack, _Enough):
@@ -151,6 +163,9 @@ class Rerun:
 
     def not_applied(self, entry: Entry, error: Exception) -> None:
         """Go on: a live run would have recorded the failure."""
+
+    def _carry_over(self, planner: Planner, entry: Entry, command: Command) -> Command | None:
+        return command if self._adapt is None else self._adapt(planner, entry, command)
 
     def _keep(self, divergence: Divergence) -> None:
         self._folder.keep_divergence(divergence, self.identical)

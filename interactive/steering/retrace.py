@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
-from interactive.commands import COMMAND
+from interactive.commands import COMMAND, Command
 from interactive.outcome import CommandState, Rejected
 from interactive.record.branch import RunState, failed_seqs
 from interactive.record.ledger import Entry, EntryKind
@@ -93,6 +93,8 @@ class Retrace:
         data: the rows of marks.
         witness: sees steps and differences.
         clock: wall-clock seconds, for the rows.
+        adapt: says what an entry's command is to be here; None passes it over. The
+            command as it was recorded if not given.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class Retrace:
         data: DataRows,
         witness: Witness,
         clock: Callable[[], float],
+        adapt: Callable[[Entry, Command], Command | None] = lambda entry, command: command,
     ) -> None:
+        self._adapt = adapt
         self._trainer = trainer
         self._state = state
         self._planner = planner
@@ -211,7 +215,10 @@ class Retrace:
         return lambda: self._trainer.withdraw(commits)
 
     def _plan(self, entry: Entry) -> Plan:
-        command = COMMAND.validate_json(json.dumps(entry.body["command"]))
+        recorded = COMMAND.validate_json(json.dumps(entry.body["command"]))
+        command = self._adapt(entry, recorded)
+        if command is None:
+            return Plan({}, {}, {}, apply=lambda: None)
         planned = self._planner.plan(command)
         if isinstance(planned, Rejected):
             self._compare(entry, "state", "applied", f"rejected: {planned.hint}")
