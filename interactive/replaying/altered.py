@@ -159,7 +159,10 @@ class _Walk:
 
 
 def ended(entries: Iterable[Entry], branch: str, step: int) -> list[Entry]:
-    """Return entries with new numbers (interventions keep the old ones, too), and a stop before ``step`` after them."""
+    """Return entries with new numbers, and a stop before ``step`` after them.
+
+    Interventions keep the number that the run gave them, too.
+    """
     numbered: list[Entry] = []
     number_of: dict[int, int] = {}
     for entry in entries:
