@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from experiments import children
@@ -188,8 +188,10 @@ class Jobs:
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, str] | None = None,
     ) -> None:
-        job.state, job.result, job.error = state, result, error
-        self._write(job)
+        # On disk before anybody hears of it; the state last, for readers without the lock.
+        self._write(replace(job, state=state, result=result, error=error))
+        job.result, job.error = result, error
+        job.state = state
 
     def _write(self, job: Job) -> None:
         text = json.dumps(asdict(job), indent=1) + "\n"
