@@ -23,6 +23,25 @@ _POLL_S = 0.05
 _PUTS_AT_ONCE = 16
 """How many clips are on their way through the workers to the disk, each in a thread."""
 
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Done, or what was asked for", "content": {"application/json": {}}},
+    201: {"description": "The trace is open"},
+    400: {"description": "It is no proper request"},
+    401: {"description": "A token is needed"},
+    403: {"description": "The role may not do this"},
+    404: {"description": "There is no such trace"},
+    408: {"description": "The body came too slowly"},
+    409: {"description": "Something else stands under that name"},
+    410: {"description": "It was withdrawn"},
+    411: {"description": "The body's length is needed"},
+    413: {"description": "The body is too large"},
+    421: {"description": "The server is not known under that host name"},
+    422: {"description": "It cannot be used, and was put aside"},
+    429: {"description": "Too many requests"},
+    503: {"description": "Not now: send it again"},
+}
+"""What any route of ingest may answer; the body is JSON and names its outcome."""
+
 Authorise = Callable[[str], Callable[..., Any]]
 """Gives the FastAPI dependency that demands a role of the caller."""
 
@@ -37,7 +56,7 @@ def create_router(
         authorise: called with ``collector``, ``viewer`` and ``trainer``.
         limits: of the request bodies.
     """
-    router = APIRouter()
+    router = APIRouter(responses=ANSWERS)
     _add_writing(router, service, [Depends(authorise("collector"))], Bodies(limits))
     _add_reading(router, service, [Depends(authorise("viewer"))])
     trainer = [Depends(authorise("trainer"))]

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from interactive.outcome import Issuer, Rejected
 from interactive.policy import Role
+from interactive.server import schema
 from interactive.server.auth import Auth
 from interactive.server.held import Held
 from interactive.server.inbox import Receipt
@@ -37,9 +38,14 @@ def add_approvals(router: APIRouter, service: RunService, auth: Auth) -> None:
     operator = Depends(auth.authorise(Role.OPERATOR))
     viewer = Depends(auth.authorise(Role.VIEWER))
 
-    async def decide(decision: Decide, command_id: UUID, why: Why, who: Principal) -> Response:
+    decision: dict[str, Any] = {
+        "response_model": schema.DecidedCommand,
+        "responses": schema.UNKNOWN | {409: {"model": schema.Refusal, "description": "Too late"}},
+    }
+
+    async def decide(say: Decide, command_id: UUID, why: Why, who: Principal) -> Response:
         _check(auth, why)
-        decided = await run_in_threadpool(decision, str(command_id), who.issuer, why.reason)
+        decided = await run_in_threadpool(say, str(command_id), who.issuer, why.reason)
         if decided is None:
             raise HTTPException(404, "no command with this id needs approval")
         if isinstance(decided, Rejected):
@@ -50,17 +56,17 @@ def add_approvals(router: APIRouter, service: RunService, auth: Auth) -> None:
         seq = found.seq if isinstance(found, Receipt) else None
         return answer({**_shown(decided), "seq": seq})
 
-    @router.post("/commands/{command_id}/approve")
+    @router.post("/commands/{command_id}/approve", **decision)
     async def approve(command_id: UUID, why: Why, who: Principal = operator) -> Response:
         """Let a held command through; the ledger will say who did, and why."""
         return await decide(service.inbox.approve, command_id, why, who)
 
-    @router.post("/commands/{command_id}/veto")
+    @router.post("/commands/{command_id}/veto", **decision)
     async def veto(command_id: UUID, why: Why, who: Principal = operator) -> Response:
         """Refuse a held command for good."""
         return await decide(service.inbox.veto, command_id, why, who)
 
-    @router.get("/approvals", dependencies=[viewer])
+    @router.get("/approvals", dependencies=[viewer], response_model=schema.HeldList)
     async def approvals(
         decided: Annotated[int, Query(ge=0, le=MAX_DECIDED)] = 0,
     ) -> Response:
@@ -80,19 +86,19 @@ def _add_agents(router: APIRouter, service: RunService, auth: Auth) -> None:
     operator = Depends(auth.authorise(Role.OPERATOR))
     viewer = Depends(auth.authorise(Role.VIEWER))
 
-    @router.get("/agents", dependencies=[viewer])
+    @router.get("/agents", dependencies=[viewer], response_model=schema.AgentsStanding)
     async def agents() -> Response:
         """Say whether agents may send commands, and who halted them."""
         return answer(await run_in_threadpool(_standing, service))
 
-    @router.post("/agents/halt")
+    @router.post("/agents/halt", response_model=schema.AgentsStanding)
     async def halt(why: Why, who: Principal = operator) -> Response:
         """Refuse what agents send from here on, and hold back what waits of theirs."""
         _check(auth, why)
         await run_in_threadpool(service.inbox.halt_agents, who.issuer, why.reason)
         return answer(await run_in_threadpool(_standing, service))
 
-    @router.post("/agents/allow", dependencies=[operator])
+    @router.post("/agents/allow", dependencies=[operator], response_model=schema.AgentsStanding)
     async def allow() -> Response:
         """Let agents send again."""
         await run_in_threadpool(service.inbox.allow_agents)

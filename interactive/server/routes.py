@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from interactive.commands import Envelope
 from interactive.outcome import FINAL_STATES, Reason, Rejected
 from interactive.policy import Hold, Role
+from interactive.server import schema
 from interactive.server.approval_routes import add_approvals
 from interactive.server.auth import Auth, session_cookie
 from interactive.server.events import Cursor, stream
@@ -40,6 +41,18 @@ After = Annotated[int, Query(ge=0, le=2**62)]
 Before = Annotated[int, Query(ge=-1, le=2**62)]
 
 
+class PngResponse(Response):
+    """A picture."""
+
+    media_type = "image/png"
+
+
+class EventsResponse(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
+
+
 class Login(BaseModel):
     """What opens a session."""
 
@@ -56,7 +69,7 @@ def create_router(service: RunService, auth: Auth, clock: Callable[[], float]) -
         async with service.tailing():
             yield
 
-    router = APIRouter(prefix="/api", lifespan=lifespan)
+    router = APIRouter(prefix="/api", lifespan=lifespan, responses=schema.PROBLEMS)
     _add_sessions(router, auth)
     _add_commands(router, service, auth)
     add_approvals(router, service, auth)
@@ -70,7 +83,7 @@ def create_router(service: RunService, auth: Auth, clock: Callable[[], float]) -
 def _add_sessions(router: APIRouter, auth: Auth) -> None:
     operator = Depends(auth.authorise(Role.OPERATOR))
 
-    @router.post("/login", status_code=204)
+    @router.post("/login", status_code=204, response_class=Response)
     async def login(body: Login, request: Request) -> Response:
         """Open a browser session with a one-time secret or a token."""
         auth.check_stranger(request)
@@ -81,7 +94,7 @@ def _add_sessions(router: APIRouter, auth: Auth) -> None:
         response.set_cookie(**session_cookie(auth, value))
         return response
 
-    @router.post("/login/secret")
+    @router.post("/login/secret", response_model=schema.Secret)
     async def login_secret(who: Principal = operator) -> Response:
         """Make a one-time secret that opens a session with the sender's rights."""
         return answer({"secret": auth.mint_one_time(who.role)})
@@ -90,7 +103,13 @@ def _add_sessions(router: APIRouter, auth: Auth) -> None:
 def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
     viewer, agent = Depends(auth.authorise(Role.VIEWER)), Depends(auth.authorise(Role.AGENT))
 
-    @router.post("/commands", status_code=202)
+    @router.post(
+        "/commands",
+        status_code=202,
+        response_model=schema.Accepted,
+        responses=schema.REFUSALS,
+        openapi_extra=schema.TAKES_ENVELOPE,
+    )
     async def send(request: Request, who: Principal = agent) -> Response:
         """Take a command; it is on disk when this answers."""
         body = await request.body()
@@ -109,7 +128,12 @@ def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
         service.changed.fire()
         return answer({"command_id": got.command_id, "seq": got.seq, "state": got.state.value}, 202)
 
-    @router.get("/commands/{command_id}", dependencies=[viewer])
+    @router.get(
+        "/commands/{command_id}",
+        dependencies=[viewer],
+        response_model=schema.Known,
+        responses=schema.UNKNOWN,
+    )
     async def outcome(command_id: UUID, wait_s: Wait = 0.0) -> Response:
         """Say what became of a command; with ``wait_s`` wait for a final state."""
         name = str(command_id)
@@ -125,7 +149,7 @@ def _add_commands(router: APIRouter, service: RunService, auth: Auth) -> None:
 def _add_trainer(router: APIRouter, service: RunService, auth: Auth) -> None:
     trainer = Depends(auth.authorise(Role.TRAINER))
 
-    @router.get("/commands", dependencies=[trainer])
+    @router.get("/commands", dependencies=[trainer], response_model=schema.Deliveries)
     async def commands(after: After = 0, wait_s: Wait = 0.0) -> Response:
         """Return the accepted commands after ``after``; with ``wait_s`` wait for one."""
         inbox = service.inbox
@@ -134,7 +158,7 @@ def _add_trainer(router: APIRouter, service: RunService, auth: Auth) -> None:
         head = requests[-1].seq if requests else inbox.head
         return answer({"commands": [_request(one) for one in requests], "head": head})
 
-    @router.post("/heartbeat", dependencies=[trainer], status_code=204)
+    @router.post("/heartbeat", dependencies=[trainer], status_code=204, response_class=Response)
     async def heartbeat(body: Heartbeat) -> Response:
         """Take the trainer's word on how the run stands."""
         service.hear(body)
@@ -144,18 +168,22 @@ def _add_trainer(router: APIRouter, service: RunService, auth: Auth) -> None:
 def _add_reads(router: APIRouter, service: RunService, auth: Auth) -> None:
     viewer = Depends(auth.authorise(Role.VIEWER))
 
-    @router.get("/status", dependencies=[viewer])
+    @router.get("/status", dependencies=[viewer], response_model=schema.Standing)
     async def status() -> Response:
         """Say how the run stands."""
         return answer(service.status())
 
-    @router.get("/progress", dependencies=[Depends(auth.authorise(Role.COLLECTOR))])
+    @router.get(
+        "/progress",
+        dependencies=[Depends(auth.authorise(Role.COLLECTOR))],
+        response_model=schema.Progress,
+    )
     async def progress() -> Response:
         """Say how far the training is: what a window that feeds it may show."""
         status = service.status()
         return answer({key: status[key] for key in ("state", "branch", "step")})
 
-    @router.get("/ledger", dependencies=[viewer])
+    @router.get("/ledger", dependencies=[viewer], response_model=schema.LedgerPage)
     async def ledger(
         after: Before = -1,
         limit: Annotated[int, Query(ge=1, le=MAX_ENTRIES)] = MAX_ENTRIES,
@@ -167,7 +195,7 @@ def _add_reads(router: APIRouter, service: RunService, auth: Auth) -> None:
         chosen = found[-limit:] if newest else found[:limit]
         return answer({"entries": [one.to_json() for one in chosen], "head": len(entries) - 1})
 
-    @router.get("/metrics", dependencies=[viewer])
+    @router.get("/metrics", dependencies=[viewer], response_model=schema.Curve)
     async def metrics(
         branch: Annotated[str | None, Query(max_length=100)] = None,
         field: Annotated[str, Query(max_length=100)] = "loss",
@@ -187,28 +215,33 @@ def _add_reads(router: APIRouter, service: RunService, auth: Auth) -> None:
         }
         return answer(shown)
 
-    @router.get("/rollouts", dependencies=[viewer])
+    @router.get("/rollouts", dependencies=[viewer], response_model=schema.PictureNames)
     async def rollouts() -> Response:
         """Return the names of the rollouts' pictures, oldest first."""
         pictures = await run_in_threadpool(service.pictures.list, service.run.entries)
         return answer({"rollouts": [asdict(picture) for picture in pictures]})
 
-    @router.get("/rollouts/{name}", dependencies=[viewer])
+    @router.get(
+        "/rollouts/{name}",
+        dependencies=[viewer],
+        response_class=PngResponse,
+        responses=schema.UNKNOWN,
+    )
     async def rollout(name: str) -> Response:
         """Return a picture by its listed name."""
         picture = await run_in_threadpool(service.pictures.read, name)
         if picture is None:
             raise HTTPException(404, "no rollout has this name")
-        return Response(picture, media_type="image/png")
+        return PngResponse(picture)
 
 
 def _add_schema(router: APIRouter, auth: Auth) -> None:
     viewer = Depends(auth.authorise(Role.VIEWER))
 
-    @router.get("/openapi.json", dependencies=[viewer])
-    async def schema(request: Request) -> Response:
+    @router.get("/openapi.json", dependencies=[viewer], response_model=schema.Json)
+    async def document(request: Request) -> Response:
         """Return what this server offers, as OpenAPI."""
-        return answer(request.app.openapi())
+        return answer(schema.describe(request.app))
 
 
 def _add_events(
@@ -217,7 +250,12 @@ def _add_events(
     viewer = Depends(auth.authorise(Role.VIEWER))
     open_streams = 0
 
-    @router.get("/events", dependencies=[viewer])
+    @router.get(
+        "/events",
+        dependencies=[viewer],
+        response_class=EventsResponse,
+        responses={503: {"model": schema.Problem, "description": "Too many streams"}},
+    )
     async def events(
         after: Annotated[str, Query(max_length=40)] = "",
         last_event_id: Annotated[str, Header(max_length=40)] = "",
@@ -236,7 +274,7 @@ def _add_events(
                 open_streams -= 1
 
         headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+        return EventsResponse(counted(), headers=headers)
 
 
 def _refused(why: Rejected) -> Response:

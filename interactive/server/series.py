@@ -122,20 +122,24 @@ def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in record.items():
         if name in GROUPS and isinstance(value, Mapping):
             for inner, number in value.items():
-                parsed = _number(number)
+                parsed = number_of(number)
                 if parsed is not None:
                     yield f"{name}.{inner}", parsed
         elif name not in ("step", "branch"):
-            parsed = _number(value)
+            parsed = number_of(value)
             if parsed is not None:
                 yield name, parsed
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return a number as JSON has it, where NaN and the infinities are text; None for others."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # whole numbers of JSON have no end
+            return math.inf if value > 0 else -math.inf
     if isinstance(value, str):
         number = NON_FINITE.get(value.lower().lstrip("+-"))
         return -number if number is not None and value.startswith("-") else number

@@ -11,7 +11,7 @@ from interactive.outcome import FINAL_STATES, CommandState
 from interactive.policy import CHANGES
 from interactive.record.ledger import Entry, EntryKind
 from interactive.server.heartbeat import Heartbeat, RunState
-from interactive.server.series import Series
+from interactive.server.series import Series, number_of
 
 LOST_AFTER_S = 5.0
 RECENT_RECORDS = 4000
@@ -149,9 +149,9 @@ class FoldedRun:
     @property
     def lr(self) -> float | None:
         """Return the learning rate that the trainer has, or had at its last step."""
-        settings = self.heartbeat.settings if self.heartbeat is not None else {}
-        lr = settings.get("optimizer", {}).get("lr")
-        return self.series.last_value(self.branch, "lr") if lr is None else float(lr)
+        optimizer = self.heartbeat.settings.get("optimizer") if self.heartbeat else None
+        lr = number_of(optimizer.get("lr")) if isinstance(optimizer, Mapping) else None
+        return self.series.last_value(self.branch, "lr") if lr is None else lr
 
     def _add_intervention(self, entry: Entry) -> None:
         command_id = str(entry.body["command_id"])
