@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from experiments.jobs.queue import Job, Jobs, QueueFull
 from experiments.jobs.requests import FOR_AGENTS, JobRequest
 from interactive.policy import GRANTS, Role
+from interactive.server.schema import PROBLEMS, UNKNOWN
 from interactive.server.tokens import Principal
 from interactive.server.wire import answer
 
@@ -34,7 +35,7 @@ def create_router(jobs: Jobs, authorise: Callable[[str], Callable[..., Any]]) ->
         finally:
             await run_in_threadpool(jobs.close)
 
-    router = APIRouter(prefix="/api/jobs", lifespan=lifespan)
+    router = APIRouter(prefix="/api/jobs", lifespan=lifespan, responses=PROBLEMS)
     viewer, agent = Depends(authorise("viewer")), Depends(authorise("agent"))
     operator = Depends(authorise("operator"))
 
@@ -55,12 +56,12 @@ def create_router(jobs: Jobs, authorise: Callable[[str], Callable[..., Any]]) ->
         listed = [{**shown(job), "result": None} for job in jobs.all()]
         return answer({"jobs": listed})
 
-    @router.get("/{job_id}", dependencies=[viewer])
+    @router.get("/{job_id}", dependencies=[viewer], responses=UNKNOWN)
     async def one(job_id: JobId) -> Response:
         """Return a job: its state, how far it is, its result or its error."""
         return answer(shown(_known(jobs.find(job_id))))
 
-    @router.post("/{job_id}/cancel", dependencies=[operator])
+    @router.post("/{job_id}/cancel", dependencies=[operator], responses=UNKNOWN)
     async def cancel(job_id: JobId) -> Response:
         """End a job, or take it out of the queue."""
         return answer(shown(_known(await run_in_threadpool(jobs.cancel, job_id))))
