@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from experiments.commands.loop_options import loop_options
 from experiments.config import load_config, set_option
-from experiments.console import emit, json_option, note
+from experiments.console import Failure, Status, emit, json_option, note
 from experiments.live import LoopOptions, run_loop
 from experiments.summary import newest_checkpoint
 
@@ -44,6 +45,13 @@ def train(
     elsewhere feed the run with `neuralos record --server URL --token-file F`; on another
     machine with `--host 0.0.0.0 --allow-remote` here.
     """
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        raise Failure(
+            Status.REFUSED,
+            "one_rank_only",
+            "the simulator's own trainer runs on one rank.",
+            "Start it without torchrun; loops of your own may have several (docs/control.md).",
+        )
     options = LoopOptions(
         run=run,
         command="train",

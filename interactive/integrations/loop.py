@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from interactive.steering.session import open_session
 from interactive.steering.source import Source
 from interactive.steering.steered import Steered
 from interactive.trainer import ControllableTrainer
+
+RANKS_TIMEOUT_S = 300.0
 
 
 def print_warning(text: str) -> None:
@@ -74,13 +76,16 @@ def steer(
     cadence: Cadence | None = None,
     clock: Callable[[], float] = time.time,
     warn: Callable[[str], None] = print_warning,
+    ranks_timeout_s: float = RANKS_TIMEOUT_S,
 ) -> Iterator[Steered]:
     """Take a run up and connect it to its server, whether or not that is there.
 
     Steps that were recorded after the newest checkpoint are made again first, and checked.
+    Where ``torch.distributed`` is initialised with several ranks, each calls this: rank 0
+    steers all of them, and the others write nothing of the run's own files.
 
     Args:
-        run_dir: the run folder; it is made if there is no run in it.
+        run_dir: the run folder, which all ranks share; it is made if there is no run in it.
         trainer: fresh; it is brought to where the run was left.
         new: what is written into a run folder that is made.
         connect: makes what commands come from, given the durable rows of data; the run's
@@ -88,17 +93,52 @@ def steer(
         cadence: what the run does by itself; nothing if None.
         clock: wall-clock seconds, written for readers only.
         warn: told in one line of what went wrong and did not matter to the training.
+        ranks_timeout_s: a rank that says nothing for so long is taken for dead.
 
     Raises:
         RunFolderError: the folder cannot be used, or has a trainer already.
         Diverged: a redone step is not what had been recorded.
         BadReplayPlan: the environment names a replay that cannot be read.
     """
+
+    def open_alone(trainer: ControllableTrainer) -> AbstractContextManager[Steered]:
+        return _steer_alone(Path(run_dir), trainer, new, connect, cadence or Cadence(), clock, warn)
+
+    # A loop without torch is not made to import it.
+    if "torch.distributed" in sys.modules:
+        from interactive.integrations import ranks
+
+        if ranks.has_ranks():
+            from interactive.integrations.rank_follower import follow_ranks
+            from interactive.integrations.rank_zero import lead_ranks
+
+            with ranks.open_ranks(ranks_timeout_s) as group:
+                if group.rank == 0:
+                    with lead_ranks(group, trainer, open_alone) as leading:
+                        yield leading
+                else:
+                    with follow_ranks(group, trainer) as following:
+                        yield following
+            return
+    with open_alone(trainer) as alone:
+        yield alone
+
+
+@contextmanager
+def _steer_alone(
+    run_dir: Path,
+    trainer: ControllableTrainer,
+    new: NewRun | None,
+    connect: Callable[[DataLog], Source] | None,
+    cadence: Cadence,
+    clock: Callable[[], float],
+    warn: Callable[[str], None],
+) -> Iterator[Steered]:
     if plan := os.environ.get(REPLAY):
         with open_replay(ReplayPlan.read(Path(plan)), trainer) as replaying:
             yield replaying
         return
-    folder = (new or NewRun()).open(Path(run_dir))
+    folder = (new or NewRun()).open(run_dir)
     links: list[Link] = []
 
     def open_link(data: DataLog) -> Link:
@@ -109,7 +149,7 @@ def steer(
         folder,
         trainer,
         open_source=connect or open_link,
-        cadence=cadence or Cadence(),
+        cadence=cadence,
         clock=clock,
         warn=warn,
     ) as session:

@@ -28,7 +28,7 @@ from interactive.integrations.generators import undisturbed
 from interactive.integrations.lr_schedule import LrSchedule, schedule_by_name
 from interactive.integrations.modules import ModuleOperations
 from interactive.integrations.optimizer import Clipping, OptimizerPlans
-from interactive.integrations.parts_state import PartsState
+from interactive.integrations.parts_state import ALSO, PartsState
 from interactive.integrations.settings import Settings
 from interactive.outcome import Rejected
 from interactive.trainer import DataRow, EvaluationResult, Plan, StepRecord
@@ -107,7 +107,7 @@ class TorchParts:
                 "schedule": self.schedule,
                 "settings": self._own_settings,
                 "datasets": self.datasets,
-                **{f"also.{name}": part for name, part in (also or {}).items()},
+                **{f"{ALSO}{name}": part for name, part in (also or {}).items()},
             },
         )
         self._used_lrs: list[float] | None = None
@@ -276,6 +276,14 @@ class TorchParts:
         self._used_lrs = None
         if self.clipping is not None and "max_grad_norm" in about:
             self.clipping.max_grad_norm = about["max_grad_norm"]
+
+    def save_rank(self, folder: Path) -> None:
+        """Write what differs from rank to rank; called on the ranks beyond the first."""
+        self._state.save_rank(folder)
+
+    def load_rank(self, folder: Path) -> None:
+        """Restore what ``save_rank`` wrote, after ``load``."""
+        self._state.load_rank(folder)
 
     def _clipped_to(self) -> dict[str, float]:
         return {"max_grad_norm": self.clipping.max_grad_norm} if self.clipping else {}

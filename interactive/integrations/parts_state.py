@@ -17,6 +17,9 @@ from interactive.integrations.state_tree import check_tensor, read_tree, write_t
 MODEL_TREE = "model"
 OPTIMIZER_TREE = "optimizer"
 PARTS_TREE = "parts"
+RANK_TREE = "rank"
+ALSO = "also."
+"""Begins the names of the parts that only the script knows."""
 
 
 class PartsState:
@@ -79,6 +82,21 @@ class PartsState:
         set_generator_states(tree["generators"])
         about: dict[str, Any] = tree["about"]
         return about
+
+    def save_rank(self, folder: Path) -> None:
+        """Write what differs from rank to rank: the generators, and the script's other parts."""
+        own = {name: part.state_dict() for name, part in self._own().items()}
+        write_tree(folder, RANK_TREE, {"generators": generator_states(), "parts": own})
+
+    def load_rank(self, folder: Path) -> None:
+        """Restore what ``save_rank`` wrote, over what ``load`` restored."""
+        tree = read_tree(folder, RANK_TREE)
+        for name, part in self._own().items():
+            part.load_state_dict(tree["parts"][name])
+        set_generator_states(tree["generators"])
+
+    def _own(self) -> dict[str, Any]:
+        return {name: part for name, part in self._parts.items() if name.startswith(ALSO)}
 
     def _named(self) -> dict[str, Tensor]:
         """Return the optimizer's parameters by the model's names, else by group and place."""

@@ -108,16 +108,21 @@ class Boundary:
         Returns:
             Whether there is a next step: False once the run is told to end.
         """
+        return self.is_quiet(self._trainer.step) or self._cross_with_care()
+
+    def is_quiet(self, step: int) -> bool:
+        """Return whether nothing is known that is due after ``step`` updates.
+
+        It may be asked before the step is made: several ranks agree on it meanwhile.
+        """
         source = self._source
-        if (
-            self._trainer.step < self._due
+        return (
+            step < self._due
             and source.command_head == self._command_head
             and source.data_head == self._intake.head
             and not self._end_requested
             and self._trainer.ready()
-        ):
-            return True
-        return self._cross_with_care()
+        )
 
     def record(self, record: StepRecord) -> None:
         """Write the row of the step that was just made.

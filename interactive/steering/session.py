@@ -66,6 +66,10 @@ class Session:
                 return False
         return self._live.cross()
 
+    def is_quiet(self, step: int) -> bool:
+        """Return whether nothing is known that is due after ``step`` updates."""
+        return self._live is not None and self._live.is_quiet(step)
+
     def record(self, record: StepRecord) -> None:
         """Take the step that was just made: written, or at the next boundary compared.
 
