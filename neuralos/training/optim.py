@@ -15,10 +15,10 @@ _NUMBERS = ("lr", "weight_decay", "eps", "betas")
 
 
 class LearningRateSchedule(Protocol):
-    """Sets AdamW's learning rate for the update to come; torch's own schedules are such."""
+    """Sets AdamW's learning rate for the update to come."""
 
-    def step(self) -> None:
-        """Go on to the next update's rate."""
+    def step(self, metrics: float) -> None:
+        """Go on to the next update's rate; some schedules follow a metric, here the loss."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -28,6 +28,17 @@ class LearningRateSchedule(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """Restore ``state_dict``'s object."""
         ...
+
+
+class WarmUp(LambdaLR):
+    """Rises to the rate in even steps, and then holds it."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, steps: int) -> None:
+        super().__init__(optimizer, lambda done: min(1.0, (done + 1) / max(1, steps)))
+
+    def step(self, metrics: float | None = None) -> None:
+        """Go on to the next update's rate, whatever the loss."""
+        super().step()
 
 
 class Optimizer:
@@ -50,22 +61,21 @@ class Optimizer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        warmup_steps = max(1, config.warmup_steps)
-        self.schedule: LearningRateSchedule = LambdaLR(
-            self.adamw, lambda done: min(1.0, (done + 1) / warmup_steps)
-        )
+        self.schedule: LearningRateSchedule = WarmUp(self.adamw, config.warmup_steps)
 
     def update(self, loss: Tensor, step: int) -> tuple[float, float]:
         """Make the update of step ``step`` (from 1); return gradient norm and the lr used."""
         lr = float(self.adamw.param_groups[0]["lr"])
         self.adamw.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:
+            # Else all that this loss depends on is frozen: the step is made, and moves nothing.
+            loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._parameters, self.max_grad_norm)
         self.adamw.step()
         decay = min(self.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
-        self.schedule.step()
+        self.schedule.step(loss.item())
         return float(norm), lr
 
     def average(self) -> dict[str, Tensor]:

@@ -131,6 +131,26 @@ def test_average_follows_its_setting_and_begins_anew_with_a_reset_module(
     assert torch.equal(average["fate.weight"], latest["fate.weight"])
 
 
+def test_a_schedule_that_follows_a_metric_follows_the_loss(
+    micro_config: Path, recorded: Recorded
+) -> None:
+    trainer = start(micro_config, recorded)
+    never_better = {"patience": 0, "threshold": 1e6, "threshold_mode": "abs", "factor": 0.5}
+    plateau = {"schedule": "ReduceLROnPlateau", "lr": 0.008, "arguments": never_better}
+    apply(trainer, [{"command": "replace_schedule", **plateau}])
+    # Whatever the first loss, it is the best so far.
+    assert [trainer.train_step().lr for _ in range(4)] == [0.008, 0.008, 0.004, 0.002]
+
+
+def test_a_loss_that_depends_on_nothing_that_is_trained_does_not_end_the_training() -> None:
+    line = _line()
+    optimizer = Optimizer(line, OptimizerConfig(warmup_steps=2))
+    before = [parameter.clone() for parameter in line.requires_grad_(False).parameters()]
+    rates = [optimizer.update(_loss(line, step), step) for step in (1, 2)]
+    assert rates == [(0.0, 1.5e-3), (0.0, 3e-3)]
+    assert all(map(torch.equal, before, line.parameters()))
+
+
 def test_what_is_dropped_is_read_no_more_until_it_weighs_again(
     micro_config: Path, recorded: Recorded
 ) -> None:
