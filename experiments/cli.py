@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("experiments.commands.serve:serve", "The server of a run that does not train."),
     "play": ("experiments.commands.play:play", "The simulator in the window."),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),
+    "compare": ("experiments.commands.compare:compare", "Runs side by side, as a page."),
     "agent": ("experiments.commands.agent:agent", "An agent that steers a run."),
     "doctor": ("experiments.commands.doctor:doctor", "What is here, and what is missing."),
 }
