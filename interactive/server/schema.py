@@ -29,6 +29,8 @@ class Problem(BaseModel):
     """Why a request was not served: a sentence, or one object for each thing wrong with it."""
 
     detail: str | list[Json]
+    code: str
+    hint: str
 
 
 class Refusal(_Answer):

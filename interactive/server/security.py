@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interactive.outcome import Reason
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -62,6 +65,7 @@ class Limits:
 def protect(app: FastAPI, limits: Limits) -> None:
     """Add the checks and the headers to an application; its errors repeat no input."""
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _not_served)
     app.add_middleware(Guard, limits=limits)
 
 
@@ -73,7 +77,21 @@ async def _invalid(request: Request, error: Exception) -> Response:
         # The name of a field that nobody knows is input, too.
         place = one["loc"][:1] if one["type"] == "extra_forbidden" else one["loc"]
         shown.append({"type": one["type"], "loc": place, "msg": one["msg"]})
-    return JSONResponse({"detail": shown}, 422)
+    hint = "; ".join(one["msg"] for one in shown[:3])
+    return JSONResponse({"detail": shown, "code": Reason.MALFORMED.value, "hint": hint}, 422)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, error.detail, error.headers)
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a refusal of a request, with a code and a hint as those of commands have."""
+    if status in (204, 304):
+        return Response(status_code=status, headers=headers)
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    return JSONResponse({"detail": detail, "code": code, "hint": detail}, status, headers)
 
 
 class Guard:
@@ -161,7 +179,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detai
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": detail})
         return
-    response = JSONResponse({"detail": detail}, status)
+    response = _problem(status, detail)
     await response(scope, receive, _with_headers(scope, send))
 
 
