@@ -26,7 +26,8 @@ EARLY, LATE = 6, 17
 LRS = (0.1, 0.02)
 SET, FACTOR = 0.0371, 0.37
 METRICS = (1.0, 0.9, 0.8, 0.8, 0.8, 0.8, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6) * 2
-OPERATIONS = ("none", "set", "scale", "replace")
+OPERATIONS = ("none", "set", "scale", "replace", "begin")
+"""``replace`` puts another schedule in the case's place; ``begin`` it in that of a constant one."""
 MOMENTS = ("save", "resume", "branch")
 
 Make = Callable[[Optimizer], Any]
@@ -157,8 +158,10 @@ def make_optimizer(lrs: Sequence[float] = LRS) -> SGD:
     return SGD(groups, lr=lrs[0], momentum=0.9)
 
 
-def make_steered(case: Case, given: bool) -> LrSchedule:
+def make_steered(case: Case, operation: str, given: bool) -> LrSchedule:
     optimizer = make_optimizer()
+    if operation == "begin":
+        case = CONSTANT
     if given:
         return schedule_around(case.plain(optimizer), FUNCTIONS)
     return schedule_by_name(optimizer, case.schedule, case.arguments, FUNCTIONS)
@@ -183,7 +186,7 @@ def plain_rates(
 
 def promised(case: Case, operation: str) -> list[tuple[float, ...]]:
     """Return the rates of all steps of a run in which an operation came at its step."""
-    rates = plain_rates(case, LRS, 0, STEPS)
+    rates = plain_rates(CONSTANT if operation == "begin" else case, LRS, 0, STEPS)
     before, after = rates[:CHANGED], rates[CHANGED:]
     match operation:
         case "set":
@@ -192,9 +195,12 @@ def promised(case: Case, operation: str) -> list[tuple[float, ...]]:
             after = [tuple(FACTOR * lr for lr in lrs) for lrs in after]
         case "replace":
             after = plain_rates(REPLACEMENT, after[0], CHANGED, len(after))
+        case "begin":
+            after = plain_rates(case, after[0], CHANGED, len(after))
     return [*before, *after]
 
 
+CONSTANT = torchs("ConstantLR", factor=1.0)
 REPLACEMENT = torchs("CosineAnnealingWarmRestarts", T_0=5, eta_min=0.0005)
 
 
@@ -207,7 +213,7 @@ class Run:
 
     def __init__(self, case: Case, operation: str, given: bool) -> None:
         self.case, self.operation, self.given = case, operation, given
-        self.schedule = make_steered(case, given)
+        self.schedule = make_steered(case, operation, given)
         self.rates: list[tuple[float, ...]] = []
 
     def train(self, steps: int) -> None:
@@ -231,7 +237,7 @@ class Run:
         """Save; go on in a fresh process's objects; or come back to here from a later step."""
         saved = self.saved()
         if moment == "resume":
-            self.schedule = make_steered(self.case, self.given)
+            self.schedule = make_steered(self.case, self.operation, self.given)
             self.load(saved)
         elif moment == "branch":
             self.train(len(self.rates) + 7)
@@ -246,6 +252,8 @@ class Run:
                 self.schedule.scale(FACTOR)
             case "replace":
                 self.schedule.replace(REPLACEMENT.schedule, REPLACEMENT.arguments)
+            case "begin":
+                self.schedule.replace(self.case.schedule, self.case.arguments)
 
 
 def read_rates(
