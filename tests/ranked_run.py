@@ -37,14 +37,15 @@ SEED = 5
 class RankedTrainer(TorchParts):
     """Learns a fixed linear map; each rank draws its own batch, keyed by seed, step and rank."""
 
-    def __init__(self, odd_rank: int | None = None) -> None:
+    def __init__(self, group: dist.ProcessGroup, odd_rank: int | None = None) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
             model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4), nn.Dropout(0.1))
         self.noise = 0.1
         self.odd_rank = odd_rank
         # A module may be frozen later, so DDP must not wait for the gradients of all.
-        self.ddp = DistributedDataParallel(model, find_unused_parameters=True)
+        self.ddp = DistributedDataParallel(model, process_group=group, find_unused_parameters=True)
+        self._group = group
         settings = Settings()
         settings.number("noise", lambda: self.noise, self._set_noise, low=0.0, high=1.0)
         # What rank 1 refuses, and what fails on every rank or on one, to see that it is noticed.
@@ -72,7 +73,7 @@ class RankedTrainer(TorchParts):
         norm = self.clip()
         self.optimizer.step()
         mean = loss.detach().clone()
-        dist.all_reduce(mean)
+        dist.all_reduce(mean, group=self._group)
         if self.odd_rank == dist.get_rank() and self.step == 20:
             with torch.no_grad():
                 next(self.model.parameters()).add_(1e-3)
@@ -135,7 +136,9 @@ def die_when_held(run: Path) -> None:
 def main(words: Mapping[str, Any]) -> None:
     torch.set_num_threads(1)
     run, timeout_s = Path(words["run"]), float(words["timeout"])
-    dist.init_process_group("gloo", timeout=timedelta(seconds=timeout_s))
+    # Ranks may start at quite different times; then the time-out is short.
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    group = dist.new_group(timeout=timedelta(seconds=timeout_s))
     rank = dist.get_rank()
     world = read_world(Path(words["commands"]))
     links: list[FileLink] = []
@@ -148,7 +151,7 @@ def main(words: Mapping[str, Any]) -> None:
     torch.manual_seed(SEED + rank)
     if words["die_held"] and rank == 1:
         threading.Thread(target=die_when_held, args=(run,), daemon=True).start()
-    trainer = RankedTrainer(words["odd_rank"])
+    trainer = RankedTrainer(group, words["odd_rank"])
     cadence = Cadence(checkpoint_every=25, end_step=int(words["steps"]))
     with (
         open(run / f"digests-{rank}.txt", "w") as digests,

@@ -256,10 +256,11 @@ class RankedSession:
 
     def __init__(self, session: Steered, leader: Leader, trainer: ControllableTrainer) -> None:
         self._session = session
+        # Found out once: to ask this of a protocol takes longer than the whole boundary.
+        self._foreseeing = session if isinstance(session, Foreseeing) else None
         self._leader = leader
         self._trainer = trainer
         self._digest: str | None = None
-        self._mode = ""
 
     def cross(self) -> bool:
         """Do what is due before the next step, on all ranks.
@@ -309,8 +310,8 @@ class RankedSession:
         return self._session.status()
 
     def _post(self) -> None:
-        session, step = self._session, self._trainer.step
-        is_quiet = isinstance(session, Foreseeing) and session.is_quiet(step + 1)
+        step = self._trainer.step
+        is_quiet = self._foreseeing is not None and self._foreseeing.is_quiet(step + 1)
         self._leader.group.post_head(care=not is_quiet, end=False, step=step, digest=self._digest)
 
     @contextmanager

@@ -101,9 +101,13 @@ class RankGroup:
         self._place = f"step {step}: {digest}"
         mark = fold(self._place)
         # The largest of a number and of its negative are the same only if all are.
-        self._head[:] = (_END if end else _CARE if care else _NONE, mark, -mark)
-        with self._lost_is_said():
+        head = self._head
+        head[0] = _END if end else _CARE if care else _NONE
+        head[1], head[2] = mark, -mark
+        try:
             self._posted = self._gloo.allreduce([self._head_tensor], self._largest)
+        except RuntimeError as error:
+            raise self.lost(error) from None
 
     def wait_head(self) -> Head:
         """Return what all ranks learned, from the head that was posted last.
@@ -112,8 +116,10 @@ class RankGroup:
             RankLost: a rank is gone.
             RanksDiverged: the ranks had made other steps, or have other parameters.
         """
-        with self._lost_is_said():
+        try:
             self._posted.wait()
+        except RuntimeError as error:
+            raise self.lost(error) from None
         self._posted = None
         asked, mark, negative = self._head
         if mark != -negative:
