@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from interactive.record.data_log import DataLog
-from interactive.record.ledger import read_ledger
+from interactive.record.ledger import EntryKind, read_ledger
 from interactive.record.metrics import read_metrics
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.replay import REPORT, count_live_clips, is_same_fingerprint
 from interactive.replaying.report import ReplayReport, compare_passes
 from interactive.replaying.rerun import Rerun
-from interactive.replaying.rerun_folder import Order, RerunFolder
+from interactive.replaying.rerun_folder import Order, RerunFolder, differences
 from interactive.steering.retrace import next_step
 from interactive.steering.steered import Status
 from interactive.trainer import ControllableTrainer, DataLost, StepRecord
@@ -94,7 +94,16 @@ class Replaying:
         self._plan = plan
         self._records = list(read_metrics(folder.metrics))
         self._data = DataLog.open(folder.data)
-        self._is_same = is_same_fingerprint(own_entries, trainer.fingerprint())
+        here = trainer.fingerprint()
+        self._is_same = is_same_fingerprint(own_entries, here)
+        sessions = [entry for entry in own_entries if entry.kind is EntryKind.SESSION]
+        self._differs = tuple(
+            dict.fromkeys(
+                difference
+                for entry in sessions
+                for difference in differences(entry.body["fingerprint"], here)
+            )
+        )
         entries = read_ledger(plan.ledger) if plan.ledger is not None else own_entries
         self._open = ExitStack()
         self._rerun = Rerun(
@@ -177,7 +186,16 @@ class Replaying:
         used = {commit for row in self._records for commit in row.commits}
         withdrawn = tuple(sorted(used & self._data.withdrawn))
         live = count_live_clips(self._data, used)
-        return ReplayReport(steps, identical, divergence, promise, withdrawn, live, deviation)
+        return ReplayReport(
+            steps,
+            identical,
+            divergence,
+            promise,
+            withdrawn,
+            live,
+            deviation,
+            differs=self._differs,
+        )
 
 
 @contextmanager

@@ -263,4 +263,5 @@ def test_a_replay_under_as_many_ranks_is_identical(
     else:
         # Other ranks draw other batches: it is another machine, and the report says so.
         assert report["promise"] != "same_fingerprint"
+        assert {"field": "world_size", "recorded": "2", "here": None} in report["differs"]
         assert report["deviation"]["step"] == 1
