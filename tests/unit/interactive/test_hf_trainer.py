@@ -19,6 +19,7 @@ from interactive.replaying.own_loop import REPLAY, ReplayPlan
 from interactive.steering.boundary import Cadence
 from tests.fakes import World, delivered
 from tests.unit.interactive.adapter_loops import Examples, fresh_model
+from tests.unit.interactive.frozen_heap import frozen_heap  # noqa: F401
 
 SAVE = {"command": "save_checkpoint"}
 LR = {"command": "update_optimizer", "lr": 0.003}
