@@ -16,7 +16,7 @@ from rich.table import Table
 from experiments.arguments import parse_arguments
 from experiments.clocks import read_skews
 from experiments.commands.deciding import agents, approvals, approve, veto
-from experiments.commands.replays import ablate, dry_run, freeze, replay
+from experiments.commands.replays import ablate, dry_run, fork, freeze, replay
 from experiments.connection import Connection, server_options
 from experiments.console import Failure, Status, emit, json_option, note
 from experiments.lags import clip_paths
@@ -39,7 +39,7 @@ def ctl() -> None:
     """Look at a run, steer it, replay it. RUN is a run folder."""
 
 
-for _command in (approvals, approve, veto, agents, replay, dry_run, ablate, freeze):
+for _command in (approvals, approve, veto, agents, replay, dry_run, ablate, freeze, fork):
     ctl.add_command(_command)
 
 

@@ -178,3 +178,22 @@ def freeze(run: Path, seeds: int, out: Path | None, as_json: bool) -> None:
         print_rows(found["rows"])
     same = f"{found['identical']} of {found['steps']} steps are those of the steered line"
     emit("ctl.freeze", found, as_json=as_json, text=f"schedule: {found['schedule']}; {same}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new run folder.")
+@click.option("--steps", type=click.IntRange(0), default=0, help="Train it so many steps at once.")
+@json_option
+def fork(run: Path, checkpoint: str, out: Path, steps: int, as_json: bool) -> None:
+    """Begin a run from a checkpoint of another, which may go on meanwhile.
+
+    Nothing is copied but facts: clips and the checkpoint's files are linked. With --steps it
+    is trained here, without a server; later with `train --run`, when no server holds the
+    clips.
+    """
+    from experiments.forking import fork_run
+
+    found = fork_run(run, checkpoint, out, steps)
+    emit("ctl.fork", found, as_json=as_json, text=f"{found['run']}: step {found['step']}")

@@ -59,6 +59,8 @@ class RunInfo:
     code_version: str
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+    parent: Mapping[str, str] | None = None
+    """The run (``run``) and its ``checkpoint`` from which this one continues."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ class RerunFolder:
         """
         info = self.run.info()
         if not info.fingerprint:
-            _write_info(self.run, replace(info, fingerprint=dict(fingerprint)))
+            write_info(self.run, replace(info, fingerprint=dict(fingerprint)))
         elif dict(info.fingerprint) != dict(fingerprint):
             fields = ", ".join(name for name, _, _ in differences(info.fingerprint, fingerprint))
             raise RunExists(
@@ -218,7 +218,7 @@ def shadow(run: RunFolder, source: RunFolder, config: str) -> None:
     _write_once(run.config, config)
     _link(run.traces, source.traces)
     if not run.info_file.exists():
-        _write_info(run, replace(source.info(), fingerprint={}))
+        write_info(run, replace(source.info(), fingerprint={}))
 
 
 def forget_points(path: Path) -> None:
@@ -270,7 +270,8 @@ def _read_order(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _write_info(run: RunFolder, info: RunInfo) -> None:
+def write_info(run: RunFolder, info: RunInfo) -> None:
+    """Write what is fixed of a run."""
     write_whole(run.info_file, json.dumps(asdict(info), indent=2) + "\n")
 
 
