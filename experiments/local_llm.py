@@ -43,8 +43,12 @@ class Writer(Protocol):
         """Return what follows, greedily, up to a stop or the model's own end."""
         ...
 
-    def choose(self, prompt: str, choices: Sequence[str]) -> str:
-        """Return the choice that is most probable after the prompt."""
+    def choose(self, prompt: str, choices: Sequence[str], blank: str | None = None) -> str:
+        """Return the choice that is most probable after the prompt.
+
+        With ``blank``, the one that gains most over its probability after that: so what the
+        model would say to anything does not count (contextual calibration).
+        """
         ...
 
 
@@ -82,9 +86,14 @@ class GgufWriter:
         cut = not ends and len(out) >= most_tokens
         return Written(text[: min(ends)] if ends else text, count, len(out), cut)
 
-    def choose(self, prompt: str, choices: Sequence[str]) -> str:
-        """Return the choice that is most probable after the prompt."""
-        return max(choices, key=lambda choice: self._probability(prompt, choice))
+    def choose(self, prompt: str, choices: Sequence[str], blank: str | None = None) -> str:
+        """Return the choice that is most probable after the prompt, or gains most over blank."""
+
+        def worth(choice: str) -> float:
+            prior = 0.0 if blank is None else self._probability(blank, choice)
+            return self._probability(prompt, choice) - prior
+
+        return max(choices, key=worth)
 
     def _probability(self, prompt: str, choice: str) -> float:
         before, whole = self._ids(prompt), self._ids(prompt + choice)
@@ -116,20 +125,32 @@ def load_smollm2() -> GgufWriter:
         raise Failure(Status.ENVIRONMENT, "extra_missing", f"{error}.", hint) from None
 
 
-def guide(writer: Writer, prompt: str, schema: Mapping[str, Any]) -> Written:
-    """Return JSON that fits a flat schema: texts are written, enumerations chosen.
+def guide(
+    writer: Writer, prompt: str, schema: Mapping[str, Any], blank: str | None = None
+) -> Written:
+    """Return JSON that fits a flat schema: enumerations are chosen, then texts written.
 
-    The model writes each text up to its closing quote; of an enumeration it takes what it
-    finds most probable at that place. So an answer can always be read, however small the
-    model: what it decides is its own.
+    Of an enumeration the model takes what it finds most probable at that place; it writes
+    each text up to its closing quote. So an answer can always be read, however small the
+    model: what it decides is its own. It chooses first: a small model's text wanders, and
+    would decide in the question's place.
+
+    Args:
+        writer: the model.
+        prompt: the conversation.
+        schema: of an object of texts and enumerations.
+        blank: the same conversation without what the user says, to calibrate choices by.
     """
     said: dict[str, str] = {}
     text, tokens_in, tokens_out = "{", 0, 0
-    for name, field in schema["properties"].items():
+    fields = sorted(schema["properties"].items(), key=lambda item: "enum" not in item[1])
+    for name, field in fields:
         text += f'{", " if said else ""}"{name}": "'
         choices = field.get("enum")
         if choices:
-            said[name] = writer.choose(prompt + text, [f'{choice}"' for choice in choices])[:-1]
+            ends = [f'{choice}"' for choice in choices]
+            prior = None if blank is None else blank + text
+            said[name] = writer.choose(prompt + text, ends, prior)[:-1]
             tokens_out += 1
         else:
             got = writer.write(prompt + text, STRING_TOKENS, ('"', "\n"))
@@ -167,13 +188,14 @@ class _Asked(BaseModel):
     tools: list[Any] | None = None
 
 
-def create_app(writer: Writer, *, guided: bool = True) -> FastAPI:
+def create_app(writer: Writer, *, guided: bool = True, calibrated: bool = False) -> FastAPI:
     """Return the server: chat completions, and the list of its one model.
 
     Args:
         writer: the model.
         guided: whether a flat JSON schema is followed by force. Without it, and for any
             other schema, the model writes what it will; tool calls are refused.
+        calibrated: whether choices are weighed against what it says to an empty question.
     """
     app = FastAPI(docs_url=None, redoc_url=None)
     turn = threading.Lock()
@@ -194,7 +216,9 @@ def create_app(writer: Writer, *, guided: bool = True) -> FastAPI:
         schema = flat(named.get("schema")) if isinstance(named, Mapping) else None
         with turn:
             if guided and schema is not None:
-                got = guide(writer, prompt, schema)
+                empty = [_Message(role=one.role, content="") for one in asked.messages[1:]]
+                blank = chat([asked.messages[0], *empty]) if calibrated else None
+                got = guide(writer, prompt, schema, blank)
             else:
                 got = writer.write(prompt, most)
         message = {"role": "assistant", "content": got.text}

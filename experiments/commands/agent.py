@@ -188,8 +188,9 @@ def llm(
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, help="Port; a free one if not given.")
 @click.option("--free", is_flag=True, help="Let it write freely, also where a schema is asked for.")
+@click.option("--calibrate", is_flag=True, help="Weigh choices against those without a question.")
 @json_option
-def serve_llm(host: str, port: int, free: bool, as_json: bool) -> None:
+def serve_llm(host: str, port: int, free: bool, calibrate: bool, as_json: bool) -> None:
     """Serve a small language model from this machine: one thread, no network, no sampling."""
     import socket
 
@@ -202,7 +203,7 @@ def serve_llm(host: str, port: int, free: bool, as_json: bool) -> None:
     listening.bind((host, port))
     url = f"http://{host}:{listening.getsockname()[1]}/v1"
     note(f"loading {NAME} …")
-    app = create_app(load_smollm2(), guided=not free)
+    app = create_app(load_smollm2(), guided=not free, calibrated=calibrate)
     note(f"{NAME} answers at {url}")
     emit("agent.serve-llm", {"url": url, "model": NAME}, as_json=as_json)
     config = uvicorn.Config(app, log_level="warning")
