@@ -214,6 +214,11 @@ class RunFolder:
             BadEntryPoint: it names nothing that can be called.
         """
         entry_point = self.info().entry_point
+        if not entry_point:
+            raise BadEntryPoint(
+                f"{self.path} has no entry point: a script's own loop made it",
+                "start that script; to replay: neuralos ctl replay RUN -- python train.py",
+            )
         module, _, function = entry_point.partition(":")
         try:
             build = getattr(importlib.import_module(module), function)

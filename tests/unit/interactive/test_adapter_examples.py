@@ -66,6 +66,9 @@ def test_a_script_is_replayed_by_the_command_line(
 ) -> None:
     (here / "train.py").write_text(example(SECTIONS[0]), "utf-8")
     runpy.run_path("train.py", run_name="__main__")
+    status, found = replay(capsys)
+    assert (status, found["error"]["code"]) == (2, "bad_entry_point")
+    assert "-- python train.py" in found["error"]["hint"]
     status, found = replay(capsys, sys.executable, "train.py")
     assert (status, found["identical"], found["promise"]) == (0, STEPS, "same_fingerprint")
 
