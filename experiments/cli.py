@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "play": ("experiments.commands.play:play", "The simulator in the window."),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),
     "compare": ("experiments.commands.compare:compare", "Runs side by side, as a page."),
+    "mcp": ("experiments.commands.mcp:mcp", "A run as tools for a language model's client."),
     "agent": ("experiments.commands.agent:agent", "An agent that steers a run."),
     "doctor": ("experiments.commands.doctor:doctor", "What is here, and what is missing."),
 }

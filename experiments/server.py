@@ -27,6 +27,7 @@ from experiments.window_sign import window_pid
 from interactive.record.run_folder import RunFolder, ServerAddress
 from interactive.server.auth import Auth
 from interactive.server.connections import listening_on
+from interactive.server.named_tokens import NamedTokens
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router as create_control_router
 from interactive.server.security import CONTROL_BODY_BYTES, Limits, protect
@@ -70,7 +71,7 @@ def compose(
         service: follows the run's files.
         decoders: where strangers' clips are decoded.
     """
-    auth = Auth(create_tokens(folder), time.time)
+    auth = Auth(create_tokens(folder), time.time, named=NamedTokens(folder.named_tokens))
     app = FastAPI(title="Interactive Training", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(create_control_router(service, auth, time.monotonic))
     ingest = IngestService(store, SystemClock(), decoders.examine)

@@ -192,6 +192,15 @@ class RunClient:
             return _command_answer(self._get(path, {}))
         return _command_answer(self._get(path, {"wait_s": wait_s}, timeout_s=ANSWER_S + wait_s))
 
+    def check(self, command: Command | Mapping[str, Any], **envelope: Any) -> dict[str, Any]:
+        """Return what the server would say of a command: its verdict, and why; nothing is sent."""
+        said = command if isinstance(command, Mapping) else as_json(command)
+        body = {"command_id": str(self._new_id()), "command": said, **envelope}
+        found: dict[str, Any] = self._request(
+            "POST", "/api/commands/check", content=json.dumps(body)
+        ).json()
+        return found
+
     def approve(self, command_id: str, reason: str = "") -> CommandAnswer:
         """Let a command through that waits for approval; the ledger will say who did, and why.
 

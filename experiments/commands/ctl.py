@@ -16,6 +16,7 @@ from rich.table import Table
 from experiments.arguments import parse_arguments
 from experiments.clocks import read_skews
 from experiments.commands.deciding import agents, approvals, approve, veto
+from experiments.commands.naming import token
 from experiments.commands.replays import ablate, dry_run, fork, freeze, replay
 from experiments.connection import Connection, server_options
 from experiments.console import Failure, Status, emit, json_option, note
@@ -39,7 +40,7 @@ def ctl() -> None:
     """Look at a run, steer it, replay it. RUN is a run folder."""
 
 
-for _command in (approvals, approve, veto, agents, replay, dry_run, ablate, freeze, fork):
+for _command in (approvals, approve, veto, agents, token, replay, dry_run, ablate, freeze, fork):
     ctl.add_command(_command)
 
 

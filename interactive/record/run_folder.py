@@ -153,6 +153,11 @@ class RunFolder:
         return self.path / "tokens.json"
 
     @property
+    def named_tokens(self) -> Path:
+        """Return the file of the tokens of agents that have a name, readable by its owner only."""
+        return self.path / "named_tokens.json"
+
+    @property
     def trainer_lock(self) -> Path:
         """Return the lock that the run's one trainer holds."""
         return self.path / "trainer.lock"

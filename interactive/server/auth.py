@@ -13,6 +13,7 @@ from fastapi import HTTPException, Request
 
 from interactive.outcome import Reason, Rejected
 from interactive.policy import GRANTS, Role
+from interactive.server.named_tokens import NamedTokens
 from interactive.server.pace import KNOWN, STRANGER, Pace
 from interactive.server.tokens import Principal, Tokens, draw_secret, principal_of, sign
 
@@ -53,6 +54,7 @@ class Auth:
         draw: makes the secret of a one-time URL.
         known: how fast the bearer of each token may send; the trainer has no limit.
         strangers: how fast each address without a valid token may.
+        named: the tokens of agents that have a name.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Auth:
         draw: Callable[[], str] = draw_secret,
         known: Pace | None = None,
         strangers: Pace | None = None,
+        named: NamedTokens | None = None,
     ) -> None:
         self._tokens = tokens
+        self._named = named
         self._wall_clock = wall_clock
         self._draw = draw
         self._one_time: dict[str, Role] = {}
@@ -102,13 +106,17 @@ class Auth:
 
     def holds_secret(self, text: bytes) -> bool:
         """Return whether a text holds a token of this run: it must not be written anywhere."""
-        return any(secret.encode() in text for secret in self._tokens.secret_of.values())
+        secrets = [*self._tokens.secret_of.values()]
+        secrets += [token.secret for token in self._named.all()] if self._named else []
+        return any(secret.encode() in text for secret in secrets)
 
     def identify(self, request: Request) -> Principal | None:
         """Return who sends a request, or None."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             role = self._role_of(secret.strip())
+            if role is None and self._named is not None:
+                return self._named.find(secret.strip())
         else:
             role = self._role_of_session(request.cookies.get(self.cookie, ""))
         return None if role is None else principal_of(role)

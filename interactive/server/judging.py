@@ -43,6 +43,11 @@ class CommandJudge:
         self._note(who.issuer.name, limits)
         return verdict
 
+    def preview(self, envelope: Envelope, who: Principal) -> Rejected | Hold | None:
+        """Judge a command that is not sent: nothing is counted."""
+        view = self._view(who, self._policy.limits(who.role))
+        return self._policy.judge(envelope, who.role, view)
+
     def _view(self, who: Principal, limits: RoleLimits) -> RunView:
         run, inbox, sender = self._run, self._inbox, who.issuer.name
         return RunView(

@@ -19,6 +19,7 @@ from interactive.policy import Hold, Role
 from interactive.server import schema
 from interactive.server.approval_routes import add_approvals
 from interactive.server.auth import Auth, session_cookie
+from interactive.server.checking import add_check
 from interactive.server.events import Cursor, stream
 from interactive.server.heartbeat import Heartbeat
 from interactive.server.inbox import Request as CommandRequest
@@ -73,6 +74,7 @@ def create_router(service: RunService, auth: Auth, clock: Callable[[], float]) -
     _add_sessions(router, auth)
     _add_commands(router, service, auth)
     add_approvals(router, service, auth)
+    add_check(router, service, auth)
     _add_trainer(router, service, auth)
     _add_reads(router, service, auth)
     _add_events(router, service, auth, clock)

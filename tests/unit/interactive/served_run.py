@@ -14,6 +14,7 @@ from interactive.policy import AgentLimits, Policy, Role
 from interactive.record.journal import JournalWriter
 from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.server.auth import Auth
+from interactive.server.named_tokens import NamedTokens
 from interactive.server.page import create_page_router
 from interactive.server.routes import create_router
 from interactive.server.security import Limits, protect
@@ -46,7 +47,7 @@ class ServedRun:
         self.folder = RunFolder.create(path, config="", info=info)
         self.clock = Clock()
         self.tokens = create_tokens(self.folder)
-        self.auth = Auth(self.tokens, self.clock)
+        self.auth = Auth(self.tokens, self.clock, named=NamedTokens(self.folder.named_tokens))
         self._seq = 0
         self.app = self.restarted()
 

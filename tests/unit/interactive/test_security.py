@@ -28,6 +28,7 @@ NEEDS: dict[tuple[str, str], Role | None] = {
     ("POST", "/api/login"): None,
     ("POST", "/api/login/secret"): Role.OPERATOR,
     ("POST", "/api/commands"): Role.AGENT,
+    ("POST", "/api/commands/check"): Role.AGENT,
     ("GET", "/api/commands"): Role.TRAINER,
     ("GET", "/api/commands/{command_id}"): Role.VIEWER,
     ("POST", "/api/commands/{command_id}/approve"): Role.OPERATOR,
