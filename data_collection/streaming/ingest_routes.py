@@ -64,7 +64,7 @@ def create_router(
     @router.get("/commits", dependencies=trainer)
     async def commits(
         request: Request,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
         limit: Annotated[int, Query(ge=1, le=MAX_COMMITS)] = 100,
         wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0,
     ) -> JSONResponse:

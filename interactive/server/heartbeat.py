@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _is_number(value: Any) -> Any:
+    if isinstance(value, (bool, str)):
+        raise ValueError("a whole number is needed")
+    return value
+
+
+Count = Annotated[int, Field(ge=0, le=2**62), BeforeValidator(_is_number)]
 
 
 class RunState(str, Enum):
@@ -29,7 +38,7 @@ class Heartbeat(BaseModel):
 
     state: RunState
     branch: str = "main"
-    step: int = Field(default=0, ge=0)
-    mark: int = 0
-    pid: int = 0
+    step: Count = 0
+    mark: Count = 0
+    pid: Count = 0
     settings: dict[str, Any] = Field(default_factory=dict)

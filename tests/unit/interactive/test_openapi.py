@@ -12,7 +12,11 @@ from composed_run import composed
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
+from schemathesis.specs.openapi.checks import (
+    negative_data_rejection,
+    positive_data_acceptance,
+    unsupported_method,
+)
 from served_run import ServedRun, envelope, post
 
 from interactive.policy import Role
@@ -20,11 +24,12 @@ from interactive.server.pace import Pace, Rate
 from interactive.server.schema import describe
 
 ENDLESS = "/api/events"
-NOT_ASKED = {("POST /api/jobs", GenerationMode.POSITIVE)}  # each one would be a process
+JOBS = "POST /api/jobs"
+"""Well-formed ones would each be a process; others are slow to draw, so `make nightly` does."""
 FOR_TRAINERS = {("GET", "/api/commands"), ("POST", "/api/heartbeat"), ("GET", "/commits")}
 JUDGED = ("/api/commands", "/traces")
 """Where well-formed requests are refused: by the policy, or for what a clip's bytes are."""
-EXAMPLES = 6
+EXAMPLES = 5
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,10 @@ def check_all(run: ServedRun, mode: GenerationMode, examples: int) -> int:
     asked = 0
     for found in schema.get_all_operations():
         operation = found.ok()
-        if operation.path == ENDLESS or (operation.label, mode) in NOT_ASKED:
+        is_well_formed = mode is GenerationMode.POSITIVE
+        if operation.label == JOBS and (is_well_formed or examples == EXAMPLES):
+            continue
+        if operation.path == ENDLESS:
             continue
 
         @seed(7)
@@ -94,7 +102,10 @@ def check_all(run: ServedRun, mode: GenerationMode, examples: int) -> int:
                 excluded.append(positive_data_acceptance)
             if isinstance(case.query.get("wait_s"), float):
                 case.query["wait_s"] = 0.0
-            case.call_and_validate(headers=headers, excluded_checks=excluded)
+            got = case.call(headers=headers)
+            if got.status_code == 413:
+                excluded.append(negative_data_rejection)  # too large to be looked at is refused
+            case.validate_response(got, excluded_checks=excluded)
 
         with suppress(Unsatisfiable):  # there may be nothing about it that can be wrong
             ask()
@@ -103,10 +114,10 @@ def check_all(run: ServedRun, mode: GenerationMode, examples: int) -> int:
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
 def test_answers_are_what_the_document_says(run: ServedRun, mode: GenerationMode) -> None:
-    assert check_all(run, mode, EXAMPLES) > 80
+    assert check_all(run, mode, EXAMPLES) > 50
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
 def test_many_answers_are_what_the_document_says(run: ServedRun, mode: GenerationMode) -> None:
-    assert check_all(run, mode, 300) > 3000
+    assert check_all(run, mode, 60) > 600
