@@ -15,8 +15,12 @@ from typing import Any
 
 import pytest
 from boundary_runs import SAVE, at, interventions, rows, steer
+from llm_desk import LlmDesk, plan_of
+from scripted_llm import Reply, ScriptedLlm, says
 from served_run import ServedRun, envelope, post
 
+from interactive.agents.endpoint import OpenAiEndpoint
+from interactive.record.journal import read
 from interactive.record.run_folder import RunFolder
 from tests.fakes import World, data_row, delivered, make_run
 
@@ -43,12 +47,8 @@ ROWS = {
         f"{UNIT}/test_events.py::"
         "test_twelve_thousand_events_are_read_from_the_first_on_without_a_gap"
     ),
-    "a crash in mid-round": (
-        f"{UNIT}/test_agent_journal.py::test_what_was_about_to_be_sent_is_sent_once_after_a_crash"
-    ),
-    "an LLM that times out": (
-        f"{UNIT}/test_llm_misbehaves.py::test_one_clear_outcome_whatever_comes_back"
-    ),
+    "a crash in mid-round": "test_crash_in_mid_round_leaves_the_journal",
+    "an LLM that times out": "test_llm_time_out_leaves_training_alone",
     "forking in the HF Trainer": (
         f"{UNIT}/test_hf_trainer.py::test_a_branch_saves_beside_its_parent"
     ),
@@ -178,6 +178,31 @@ def test_same_command_id_twice(run: ServedRun) -> None:
     first, second = (post(run.client(), said).json() for _ in range(2))
     assert first == second
     assert len(run.service.inbox.after(0)) == 1
+
+
+def test_crash_in_mid_round_leaves_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """v2 leaves no journal."""
+    desk = LlmDesk(tmp_path)
+
+    def die(self: OpenAiEndpoint, *args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OpenAiEndpoint, "call", die)
+    with ScriptedLlm(says(plan_of())) as llm, pytest.raises(KeyboardInterrupt):
+        desk.rounds(llm)
+    (line,) = read(desk.folder / "journal.jsonl")
+    assert (line["kind"], "user" in json.dumps(line)) == ("ask", True)
+
+
+def test_llm_time_out_leaves_training_alone(tmp_path: Path) -> None:
+    """v2: the training dies."""
+    desk = LlmDesk(tmp_path)
+    with ScriptedLlm(lambda seen: Reply(hangs=True)) as llm:
+        assert desk.rounds(llm, timeout_s=0.1) == []
+    assert desk.outcomes() == ["timeout"]
+    assert desk.run.service.inbox.head == 0
 
 
 def test_polling_clients_are_not_served_by_the_trainer() -> None:
