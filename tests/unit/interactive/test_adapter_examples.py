@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def test_a_script_is_replayed_by_the_command_line(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "train.py").write_text(example(SECTIONS[0]), "utf-8")
-    runpy.run_path("train.py", run_name="__main__")
+    # In a process of its own, as the replay is: flags that other tests left set are no part of it.
+    subprocess.run([sys.executable, "train.py"], check=True)
     status, found = replay(capsys)
     assert (status, found["error"]["code"]) == (2, "bad_entry_point")
     assert "-- python train.py" in found["error"]["hint"]
