@@ -76,7 +76,7 @@ def compose(
     app.include_router(create_control_router(service, auth, time.monotonic))
     ingest = IngestService(store, SystemClock(), decoders.examine)
     app.include_router(create_ingest_router(ingest, auth.authorise))
-    app.include_router(create_jobs_router(Jobs(folder), auth.authorise))
+    app.include_router(create_jobs_router(Jobs(folder), auth.authorise, service.agents_halted))
     app.include_router(create_page_router())
     app.add_middleware(ClockListener, notes=ClockNotes(folder, time.time), prefix=TRACE_PATHS)
     caps = {"/": CONTROL_BODY_BYTES, TRACE_PATHS: MAX_BODY_BYTES}

@@ -86,6 +86,7 @@ class RunView:
         step: the last step made.
         lr: the learning rate that the optimizer has; None where nobody has said.
         settings: what the trainer registered, by name, with its bounds.
+        diverged: whether the newest loss is no finite number.
         agents_halted: whether agents may send nothing.
         accepted: how many commands of the sender were accepted so far.
         recent: how many it sent in the last minute.
@@ -98,6 +99,7 @@ class RunView:
     step: int = 0
     lr: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    diverged: bool = False
     agents_halted: bool = False
     accepted: int = 0
     recent: int = 0
@@ -204,6 +206,8 @@ class Policy:
         if refusal is not None:
             return refusal
         windows = [limits.approval[name] for name in _names(command) if name in limits.approval]
+        if view.diverged and command.command == "load_checkpoint" and 0.0 not in windows:
+            return None  # A run whose loss is not a number is not kept waiting for a veto.
         if not windows:
             return None
         return Hold(None if 0.0 in windows else max(windows))

@@ -20,12 +20,17 @@ from interactive.server.wire import answer
 JobId = Annotated[str, Path(pattern=r"^job-[0-9]{4,9}-[0-9a-f]{8}$")]
 
 
-def create_router(jobs: Jobs, authorise: Callable[[str], Callable[..., Any]]) -> APIRouter:
+def create_router(
+    jobs: Jobs,
+    authorise: Callable[[str], Callable[..., Any]],
+    agents_halted: Callable[[], bool] = lambda: False,
+) -> APIRouter:
     """Return the routes of jobs; they are ended with the app.
 
     Args:
         jobs: the queue.
         authorise: called with ``viewer``, ``agent`` and ``operator``.
+        agents_halted: whether a person has told all agents to do nothing.
     """
 
     @asynccontextmanager
@@ -44,6 +49,8 @@ def create_router(jobs: Jobs, authorise: Callable[[str], Callable[..., Any]]) ->
         """Queue a job; agents may ask for dry runs."""
         if body.kind not in FOR_AGENTS and Role.OPERATOR not in GRANTS[who.role]:
             raise HTTPException(403, f"{who.role.value} may not ask for {body.kind}")
+        if who.role is Role.AGENT and await run_in_threadpool(agents_halted):
+            raise HTTPException(403, "a person has halted all agents of this run")
         try:
             job = await run_in_threadpool(jobs.add, body, who.issuer.name)
         except QueueFull as full:

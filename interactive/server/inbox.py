@@ -324,10 +324,12 @@ class Inbox:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # SQLite may have rolled back by itself, such as on a full disk.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def _accept(
         self, command_id: str, digest: str, issuer: Issuer, received_s: float, envelope: Envelope

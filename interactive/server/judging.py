@@ -54,6 +54,7 @@ class CommandJudge:
             step=run.step,
             lr=run.lr,
             settings=run.capabilities.get("settings") or {},
+            diverged=run.diverged,
             agents_halted=who.role is Role.AGENT and inbox.halt() is not None,
             accepted=inbox.count_of(sender),
             recent=self._recent(sender),

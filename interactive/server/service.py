@@ -174,6 +174,10 @@ class RunService:
             return False
         return self.run.age_s(self._clock()) <= LOST_AFTER_S
 
+    def agents_halted(self) -> bool:
+        """Say whether a person has told all agents to do nothing."""
+        return self.inbox.halt() is not None
+
     def status(self) -> dict[str, Any]:
         """Return how the run stands, as JSON."""
         run, now_s = self.run, self._clock()

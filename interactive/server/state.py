@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -145,6 +146,12 @@ class FoldedRun:
     def mark(self) -> int:
         """Return the adopted commit number; 0 where there is none."""
         return self._mark if self.heartbeat is None else self.heartbeat.mark
+
+    @property
+    def diverged(self) -> bool:
+        """Return whether the newest loss of the branch is no finite number."""
+        loss = self.series.last_value(self.branch, "loss")
+        return loss is not None and not math.isfinite(loss)
 
     @property
     def lr(self) -> float | None:

@@ -190,7 +190,9 @@ class Desk:
     def __init__(self, folder: RunFolder, jobs: Jobs) -> None:
         tokens = create_tokens(folder)
         self.app = FastAPI()
-        self.app.include_router(create_router(jobs, Auth(tokens, time.time).authorise))
+        self.agents_halted = False
+        authorise = Auth(tokens, time.time).authorise
+        self.app.include_router(create_router(jobs, authorise, lambda: self.agents_halted))
         self._secret_of = tokens.secret_of
 
     def client(self, role: Role) -> TestClient:
@@ -245,3 +247,9 @@ def test_an_agent_cancels_nothing_and_strangers_read_nothing(desk: Desk) -> None
     assert TestClient(desk.app).get("/api/jobs").status_code == 401
     assert desk.client(Role.VIEWER).get("/api/jobs/job-9999-00000000").status_code == 404
     assert desk.client(Role.VIEWER).get("/api/jobs/..%2f..%2fjob.json").status_code in (404, 422)
+
+
+def test_a_halted_agent_asks_for_no_dry_run(desk: Desk) -> None:
+    desk.agents_halted = True
+    assert desk.client(Role.AGENT).post("/api/jobs", json=DRY).status_code == 403
+    assert desk.client(Role.OPERATOR).post("/api/jobs", json=DRY).status_code == 202

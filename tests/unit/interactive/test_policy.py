@@ -211,3 +211,9 @@ def test_a_rate_is_told_by_its_own_status(tmp_path: Path) -> None:
     assert post(run.client(Role.AGENT), body).status_code == 202
     assert post(run.client(Role.AGENT), envelope({"command": "evaluate"})).status_code == 429
     assert post(run.client(Role.AGENT), body).status_code == 202  # the same one again
+
+
+def test_a_way_back_from_a_loss_that_is_no_number_waits_for_nobody() -> None:
+    back = {"command": "load_checkpoint", "checkpoint": "main-000100"}
+    assert judge(back, Policy(), RunView(step=120)) == Hold(60.0)
+    assert judge(back, Policy(), RunView(step=120, diverged=True)) is None

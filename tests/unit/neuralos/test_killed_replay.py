@@ -93,12 +93,11 @@ def test_twenty_kills_change_no_bit(
 ) -> None:
     folder = train(tmp_path / "run", micro_config, recorded)
     draw = random.Random("twenty kills")
-    kills, out = 0, tmp_path / "killed"
-    while kills < KILLS:
-        # A few rows more than there are, or a moment of the start before any.
-        rows = made(out) + draw.randrange(0, 2 * (STEPS - 10) // KILLS)
-        assert kill_after(start(folder, out), out, rows, draw.uniform(0, 0.2)), kills
-        kills += 1
+    out = tmp_path / "killed"
+    for rows in sorted(draw.randrange(STEPS - 20) for _ in range(KILLS)):
+        # At a random row; where that stands already, at a random moment of the start.
+        delay_s = draw.uniform(0, 0.03) if made(out) < rows else draw.uniform(0, 1.5)
+        assert kill_after(start(folder, out), out, rows, delay_s), rows
     ended = start(folder, out)
     said = json.loads(ended.communicate()[0].splitlines()[-1])
     assert ended.returncode == 0
