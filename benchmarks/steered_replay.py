@@ -228,6 +228,15 @@ def interventions(run: Path) -> Iterator[Row]:
             yield Row(entry.branch, entry.step, command, str(body["state"]), effective[:200])
 
 
+def number_anew(entries: list[dict[str, Any]]) -> None:
+    """Number entries in their new order, and what failures say of them."""
+    number_of = {entry["seq"]: number for number, entry in enumerate(entries)}
+    for number, entry in enumerate(entries):
+        entry["seq"] = number
+        if entry["kind"] == "failure" and entry["of"] is not None:
+            entry["of"] = number_of[entry["of"]]
+
+
 def moved_by_a_step(run: Path, command: str, scratch: Path) -> Moved:
     """Replay a run under its ledger with the first such intervention a step later."""
     exported = scratch / f"{command}.jsonl"
@@ -240,6 +249,7 @@ def moved_by_a_step(run: Path, command: str, scratch: Path) -> Moved:
     while at < len(entries) and entries[at]["step"] == was:
         at += 1
     entries.insert(at, moved)
+    number_anew(entries)
     exported.write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
     found = neuralos("ctl", "replay", run, "--ledger", exported, "--json")["first_divergence"] or {}
     return Moved(
