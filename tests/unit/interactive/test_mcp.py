@@ -15,9 +15,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-
-pytest.importorskip("mcp")
-
 from mcp import Client, StdioServerParameters
 
 from experiments.cli import cli

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_matrix import Killed, after, before, half_saved, torn
 
 from interactive.record import journal
 from interactive.record.journal import JournalWriter
@@ -31,10 +32,6 @@ from tests.fakes import (
 )
 
 LOAD = {"command": "load_checkpoint", "checkpoint": "main-000004"}
-
-
-class Killed(BaseException):
-    """The process dies here."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,37 +61,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     )
     run_session(folder, world, cadence=Cadence(checkpoint_every=5, end_step=11))
     return folder
-
-
-def before(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(*args: Any, **kwargs: Any) -> Any:
-        raise Killed
-
-    return dying
-
-
-def after(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(*args: Any, **kwargs: Any) -> Any:
-        act(*args, **kwargs)
-        raise Killed
-
-    return dying
-
-
-def torn(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(self: JournalWriter, lines: bytes, *, durable: bool) -> None:
-        act(self, lines[: len(lines) // 2], durable=durable)
-        raise Killed
-
-    return dying
-
-
-def half_saved(act: Callable[..., Any]) -> Callable[..., Any]:
-    def dying(self: FakeTrainer, folder: Path) -> None:
-        (folder / "state.json").write_text('{"step":')
-        raise Killed
-
-    return dying
 
 
 FAILPOINTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
