@@ -36,6 +36,7 @@ from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import SegmentSampler
 from neuralos.data.segments import assemble
 from neuralos.models.patch_code import PatchCode
+from neuralos.shapes import Screen
 
 SCHEMA = "neuralos.benchmark.lanes/1"
 CLIPS = (1_000, 10_000, 100_000)
@@ -125,7 +126,7 @@ def time_reading(root: Path, workers: int, repeats: int) -> list[float]:
     clips = AdoptedClips()
     clips.adopt(rows[-1].commit, rows)
     reader = make_reader(clips_of(root), workers)
-    code = PatchCode(96)
+    code = PatchCode(96, Screen())
     sampler = SegmentSampler(LANES, 0, clips, Mixture(fresh_rows=0))
     seconds = []
     for _ in range(repeats):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 
 from neuralos.data.reading import ClipSource, make_reader
+from neuralos.models.architectures import make_simulator
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.simulator import Simulator
 from neuralos.run_config import NeuralosConfig
+from neuralos.training.objective import segment_loss
 from neuralos.training.optim import Optimizer
 from neuralos.training.trainer import Trainer
 
@@ -26,7 +28,7 @@ def build_simulator(config: SimulatorConfig, seed: int) -> Simulator:
     """Return a simulator with its first weights, a function of the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        simulator = Simulator(config)
+        simulator = make_simulator(config)
     return simulator.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -45,9 +47,10 @@ def build_trainer(
         config=config.training,
         lanes=config.lanes,
         objective=config.objective,
+        minimised=segment_loss,
         simulator=simulator,
         optimizer=Optimizer(simulator, config.optimizer),
         mixture=config.mixture,
-        reader=make_reader(source, config.lanes.workers),
+        reader=make_reader(source, config.lanes.workers, config.simulator.screen),
         clock=clock,
     )

@@ -155,7 +155,9 @@ class SteeredTrainer:
         if evaluation != ROLLOUT:
             raise ValueError(f"no evaluation {evaluation!r}; there is {ROLLOUT!r}")
         if self._held_out is None:
-            self._held_out = held_out_recording(self._config.evaluation)
+            self._held_out = held_out_recording(
+                self._config.evaluation, self._config.simulator.screen
+            )
         result = evaluate_rollout(self._trainer.averaged(), self._held_out, self._config.evaluation)
         picture = f"{ROLLOUTS_FOLDER}/{_rollout_name(branch, self.step)}"
         columns = np.linspace(0, len(result.real) - 1, self._config.evaluation.columns)

@@ -114,7 +114,7 @@ class SimulatorDesktop:
             drawn = self._player.draw(
                 encode_action(self._action), encode_keys(self._action, previous)
             )
-            self._frame = enlarge_frame(drawn)
+            self._frame = enlarge_frame(drawn, self._player.simulator.screen)
         return self._frame
 
     def warm_start(self, frames: Sequence[Frame], actions: Sequence[Action]) -> None:
@@ -125,7 +125,8 @@ class SimulatorDesktop:
         self._action = actions[-1]
         if self._playable is None:
             return
-        small = reduce_frames(np.stack(frames))
+        screen = self._playable.simulator.screen
+        small = reduce_frames(np.stack(frames), screen)
         self._player = Player.begin(
             self._playable.simulator, small[0], encode_action(actions[0]), self._seed
         )
@@ -135,7 +136,7 @@ class SimulatorDesktop:
                 encode_action(actions[index]),
                 encode_keys(actions[index], actions[index - 1]),
             )
-        self._frame = enlarge_frame(small[-1])
+        self._frame = enlarge_frame(small[-1], screen)
 
     def state(self) -> dict[str, Any]:
         """Return nothing: what the simulator believes cannot be read."""
@@ -153,11 +154,12 @@ class SimulatorDesktop:
                 self._player.swap(loaded.simulator)
             self._playable = loaded
         if self._player is None and self._playable is not None:
-            first = self._playable.simulator.first_frame.numpy()
+            simulator = self._playable.simulator
+            first = simulator.first_frame.numpy()
             self._player = Player.begin(
                 self._playable.simulator, first, encode_action(self._action), self._seed
             )
-            self._frame = enlarge_frame(first)
+            self._frame = enlarge_frame(first, simulator.screen)
 
 
 def create(checkpoint: str = "", run_dir: str = "") -> SimulatorDesktop:

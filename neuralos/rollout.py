@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ Frames = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Reduced frames (N, 96, 128, 3) and the actions that led to each."""
+    """Reduced frames (N, Y, P, 3) and the actions that led to each."""
 
     frames: Frames
     actions: Floats
@@ -32,59 +32,48 @@ class Recording:
 
 @dataclass(slots=True)
 class Player:
-    """A simulator being played: its last latent, the action that led to it, its state."""
+    """A simulator being played, and the state that it carries."""
 
     simulator: Simulator
-    latent: Tensor
-    action: Tensor
     state: SimulatorState
     seed: int
     drawn: int = 0
 
     @classmethod
     def begin(cls, simulator: Simulator, frame: Frames, action: Floats, seed: int) -> Player:
-        """Start from one known frame (96, 128, 3)."""
+        """Start from one known frame (Y, P, 3)."""
         with torch.no_grad():
-            latent = encode_frames(simulator.code, frame[None])
-            state = simulator.initial_state(latent)
-        return cls(simulator, latent, torch.from_numpy(action)[None], state, seed)
+            latent = encode_frames(simulator.autoencoder, frame[None])
+            state = simulator.initial_state(latent, torch.from_numpy(action)[None])
+        return cls(simulator, state, seed)
 
     @torch.no_grad()
     def take(self, frame: Frames, action: Floats, keys: Keys) -> None:
         """Follow a frame that is known."""
-        latent = encode_frames(self.simulator.code, frame[None])
-        actions = self._with(action)
-        self.state = self.simulator.take(
-            self.latent, latent, actions, torch.from_numpy(keys)[None], self.state
-        )
-        self.latent, self.action = latent, actions[:, 1]
+        latent = encode_frames(self.simulator.autoencoder, frame[None])
+        self.state = self.simulator.take(self.state, latent, *_rows(action, keys))
 
     @torch.no_grad()
     def draw(self, action: Floats, keys: Keys) -> Frames:
-        """Draw the next frame (96, 128, 3)."""
-        noise = torch.randn(
-            self.latent.shape, generator=torch_generator(self.seed, "draw", self.drawn)
-        )
-        actions = self._with(action)
-        self.latent, self.state = self.simulator.step(
-            self.latent, actions, torch.from_numpy(keys)[None], self.state, noise
-        )
-        self.action, self.drawn = actions[:, 1], self.drawn + 1
-        frame: Frames = self.simulator.code.decode(self.latent)[0].numpy()
+        """Draw the next frame (Y, P, 3)."""
+        generator = torch_generator(self.seed, "draw", self.drawn)
+        noise = torch.randn(1, *self.simulator.latent_shape, generator=generator)
+        latent, self.state = self.simulator.step(self.state, *_rows(action, keys), noise)
+        self.drawn += 1
+        frame: Frames = self.simulator.autoencoder.decode(latent)[0].numpy()
         return frame
 
     @torch.no_grad()
     def swap(self, simulator: Simulator) -> None:
-        """Go on with other weights; latents of another patch code are coded anew."""
-        if simulator.code.digest() != self.simulator.code.digest():
-            frame = self.simulator.code.decode(self.latent)
-            memory = self.simulator.code.decode(self.state.memory)
-            self.latent = simulator.code.encode(frame)
-            self.state = replace(self.state, memory=simulator.code.encode(memory))
+        """Go on with other weights; latents of another autoencoder are coded anew."""
+        old, new = self.simulator.autoencoder, simulator.autoencoder
+        if new.digest() != old.digest():
+            self.state = self.state.map_latents(lambda latent: new.encode(old.decode(latent)))
         self.simulator = simulator
 
-    def _with(self, action: Floats) -> Tensor:
-        return torch.stack((self.action, torch.from_numpy(action)[None]), 1)
+
+def _rows(action: Floats, keys: Keys) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(action)[None], torch.from_numpy(keys)[None]
 
 
 def rollout(simulator: Simulator, recording: Recording, warm_frames: int, seed: int) -> Frames:

@@ -9,7 +9,7 @@ A tensor named ``latent_BTCHW`` has the axes that its suffix names, in that orde
 | ``N`` | frames without an order of their own |
 | ``C`` | channels of a latent |
 | ``X`` | channels of the context that the recurrent network hands to the denoiser |
-| ``H``, ``W`` | rows and columns of the latent grid, in cells of ``PATCH_PX`` pixels |
+| ``H``, ``W`` | rows and columns of the latent grid, in cells of ``Screen.cell_px`` pixels |
 | ``Y``, ``P`` | rows and columns of pixels |
 | ``A`` | the numbers of one action (``data.encode.ACTION_SIZE``) |
 | ``K`` | the key slots of one action (``data.encode.KEY_SLOTS``) |
@@ -17,16 +17,52 @@ A tensor named ``latent_BTCHW`` has the axes that its suffix names, in that orde
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 SCREEN_WIDTH_PX = 512
 SCREEN_HEIGHT_PX = 384
 """What desktops show."""
 
-REDUCTION = 4
-"""One simulated pixel is the mean of ``REDUCTION`` × ``REDUCTION`` screen pixels."""
 
-WIDTH_PX = SCREEN_WIDTH_PX // REDUCTION
-HEIGHT_PX = SCREEN_HEIGHT_PX // REDUCTION
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What a simulator shows, and the grid of its latents.
 
-PATCH_PX = 8
-GRID_WIDTH = WIDTH_PX // PATCH_PX
-GRID_HEIGHT = HEIGHT_PX // PATCH_PX
+    One simulated pixel is the mean of ``reduction`` × ``reduction`` screen pixels; a cell
+    of the grid stands for ``cell_px`` × ``cell_px`` simulated pixels.
+    """
+
+    reduction: int = 4
+    cell_px: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that do not divide the screen.
+
+        Raises:
+            ValueError: a cell would hang over the edge.
+        """
+        step_px = self.reduction * self.cell_px
+        if min(self.reduction, self.cell_px) < 1 or SCREEN_WIDTH_PX % step_px:
+            raise ValueError(f"cells of {step_px} screen pixels do not divide {SCREEN_WIDTH_PX}")
+        if SCREEN_HEIGHT_PX % step_px:
+            raise ValueError(f"cells of {step_px} screen pixels do not divide {SCREEN_HEIGHT_PX}")
+
+    @property
+    def width_px(self) -> int:
+        """Width in simulated pixels."""
+        return SCREEN_WIDTH_PX // self.reduction
+
+    @property
+    def height_px(self) -> int:
+        """Height in simulated pixels."""
+        return SCREEN_HEIGHT_PX // self.reduction
+
+    @property
+    def grid_width(self) -> int:
+        """Columns of the latent grid."""
+        return self.width_px // self.cell_px
+
+    @property
+    def grid_height(self) -> int:
+        """Rows of the latent grid."""
+        return self.height_px // self.cell_px

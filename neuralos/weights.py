@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from neuralos.config import ConfigError, read_document, to_toml
+from neuralos.models.architectures import make_simulator
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.simulator import Simulator
 from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
@@ -33,7 +34,9 @@ def save_simulator(
     write_tensors(folder / WEIGHTS_FILE, {**simulator.state_dict(), **average})
     sizes = to_toml({"simulator": simulator.config})
     (folder / SIZES_FILE).write_text(sizes, encoding="utf-8")
-    write_json(folder / ABOUT_FILE, {"step": step, "code_digest": simulator.code.digest()})
+    write_json(
+        folder / ABOUT_FILE, {"step": step, "autoencoder_digest": simulator.autoencoder.digest()}
+    )
 
 
 def load_simulator(folder: Path) -> PlayableSimulator:
@@ -47,8 +50,8 @@ def load_simulator(folder: Path) -> PlayableSimulator:
     except ConfigError as error:
         raise ValueError(str(error)) from None
     about = read_json(folder / ABOUT_FILE)
-    simulator = Simulator(config)
+    simulator = make_simulator(config)
     simulator.load_state_dict(read_tensors(folder / WEIGHTS_FILE, simulator.state_dict()))
-    if simulator.code.digest() != about["code_digest"]:
-        raise ValueError(f"{WEIGHTS_FILE}: tensor 'code.basis' is not the one that was saved")
+    if simulator.autoencoder.digest() != about["autoencoder_digest"]:
+        raise ValueError(f"{WEIGHTS_FILE}: the autoencoder's tensors are not those that were saved")
     return PlayableSimulator(simulator.eval(), int(about["step"]))

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from data_collection.action import Action
-from neuralos.shapes import HEIGHT_PX, REDUCTION, WIDTH_PX
+from neuralos.shapes import SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, Screen
 
 ACTION_SIZE = 10
-"""x and y in simulated pixels, three buttons held, three clicked, wheel notches, double click."""
+"""x and y in screen pixels, three buttons held, three clicked, wheel notches, double click."""
 
 KEY_SLOTS = 8
 """The first half are keys pressed in this frame, the second half keys held on."""
@@ -19,41 +19,55 @@ KEY_TABLE = 512
 
 _WHEEL_MOST = 3
 
+TINY_SCREEN = Screen()
+"""128×96 pixels, as the configuration ``tiny`` has them."""
+
 Floats = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.int64]
 Frames = npt.NDArray[np.uint8]
 
 
-def reduce_frames(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return frames (N, 384, 512, 3) at 128×96, each pixel the rounded mean of 4×4.
+def reduce_frames(
+    frames: npt.NDArray[np.uint8], screen: Screen = TINY_SCREEN
+) -> npt.NDArray[np.uint8]:
+    """Return frames (N, 384, 512, 3) as a simulator sees them, (N, Y, P, 3).
+
+    Each pixel is the rounded mean of ``reduction`` × ``reduction``.
 
     Raises:
         ValueError: the frames have another size.
     """
-    count = len(frames)
-    wanted = (count, HEIGHT_PX * REDUCTION, WIDTH_PX * REDUCTION, 3)
+    count, reduction = len(frames), screen.reduction
+    height_px, width_px = screen.height_px, screen.width_px
+    wanted = (count, SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, 3)
     if frames.shape != wanted:
         raise ValueError(f"frames of shape {frames.shape}, not {wanted}")
-    rows = frames.reshape(count, HEIGHT_PX, REDUCTION, -1)
-    lines = np.zeros((count, HEIGHT_PX, rows.shape[3]), dtype=np.uint16)
-    for index in range(REDUCTION):
+    if reduction == 1:
+        return frames
+    rows = frames.reshape(count, height_px, reduction, -1)
+    lines = np.zeros((count, height_px, rows.shape[3]), dtype=np.uint16)
+    for index in range(reduction):
         lines += rows[:, :, index]
-    columns = lines.reshape(count, HEIGHT_PX, WIDTH_PX, REDUCTION, 3)
-    blocks = np.full((count, HEIGHT_PX, WIDTH_PX, 3), REDUCTION**2 // 2, dtype=np.uint16)
-    for index in range(REDUCTION):
+    columns = lines.reshape(count, height_px, width_px, reduction, 3)
+    blocks = np.full((count, height_px, width_px, 3), reduction**2 // 2, dtype=np.uint16)
+    for index in range(reduction):
         blocks += columns[:, :, :, index]
-    return (blocks // REDUCTION**2).astype(np.uint8)
+    return (blocks // reduction**2).astype(np.uint8)
 
 
-def enlarge_frame(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return a frame (96, 128, 3) at 512×384, each pixel repeated 4×4 times."""
-    return frame.repeat(REDUCTION, 0).repeat(REDUCTION, 1)
+def enlarge_frame(
+    frame: npt.NDArray[np.uint8], screen: Screen = TINY_SCREEN
+) -> npt.NDArray[np.uint8]:
+    """Return a frame (Y, P, 3) at 512×384, each pixel repeated ``reduction``² times."""
+    if screen.reduction == 1:
+        return frame
+    return frame.repeat(screen.reduction, 0).repeat(screen.reduction, 1)
 
 
 def encode_action(action: Action) -> Floats:
     """Return the numbers of an action, (A,)."""
     wheel = max(-_WHEEL_MOST, min(_WHEEL_MOST, action.wheel_dy))
-    numbers = (action.x_px / REDUCTION, action.y_px / REDUCTION, *action.held, *action.clicked)
+    numbers = (action.x_px, action.y_px, *action.held, *action.clicked)
     return np.array((*numbers, wheel, action.clicks == 2), dtype=np.float32)
 
 

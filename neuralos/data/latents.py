@@ -18,7 +18,7 @@ from data_collection.trace import FPS, ClipRow
 from neuralos.data.encode import Floats, Keys, encode_action, encode_keys
 from neuralos.data.reading import ClipEvents, ClipReader, ReadClip
 from neuralos.data.rows import AdoptedClips
-from neuralos.models.patch_code import PatchCode
+from neuralos.models.autoencoder import Autoencoder
 
 _EVENTS_PER_CLIP = 4
 """The events of so many clips are kept for each whose latents are."""
@@ -43,16 +43,16 @@ class LatentStore:
     Args:
         reader: reads the clips of rows.
         clips: says which clips come before which.
-        code: encodes frames.
+        autoencoder: encodes frames.
         cached_clips: how many clips to keep.
     """
 
     def __init__(
-        self, reader: ClipReader, clips: AdoptedClips, code: PatchCode, cached_clips: int
+        self, reader: ClipReader, clips: AdoptedClips, autoencoder: Autoencoder, cached_clips: int
     ) -> None:
         self._reader = reader
         self._clips = clips
-        self._code = code
+        self._autoencoder = autoencoder
         self._cached_clips = cached_clips
         self._cache: OrderedDict[int, EncodedClip] = OrderedDict()
         self._events: OrderedDict[int, ClipEvents] = OrderedDict()
@@ -106,7 +106,7 @@ class LatentStore:
             actions.append(encode_action(action))
             keys.append(encode_keys(action, previous))
         return EncodedClip(
-            encode_frames(self._code, clip.frames).half(), np.stack(actions), np.stack(keys)
+            encode_frames(self._autoencoder, clip.frames).half(), np.stack(actions), np.stack(keys)
         )
 
     def _action_before(self, row: ClipRow) -> Action:
@@ -139,9 +139,9 @@ def _says_where(clip: ClipEvents) -> bool:
 
 @torch.no_grad()
 def encode_frames(
-    code: PatchCode, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    autoencoder: Autoencoder, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> Tensor:
     """Return the latents of at most ``FPS`` reduced frames, computed as a batch of ``FPS``."""
     padded = np.zeros((FPS, *frames.shape[1:]), dtype=np.uint8)
     padded[: len(frames)] = frames
-    return code.encode(torch.from_numpy(padded))[: len(frames)]
+    return autoencoder.encode(torch.from_numpy(padded))[: len(frames)]

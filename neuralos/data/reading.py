@@ -13,7 +13,8 @@ from data_collection.events import Event
 from data_collection.storage.codec import ClipCorrupt, decode_meta
 from data_collection.storage.reading import read_body, read_clip
 from data_collection.trace import Clip, ClipRow
-from neuralos.data.encode import Frames, reduce_frames
+from neuralos.data.encode import TINY_SCREEN, Frames, reduce_frames
+from neuralos.shapes import Screen
 
 Read = TypeVar("Read")
 ClipEvents = tuple[tuple[Event, ...], ...]
@@ -38,7 +39,7 @@ class ClipSource:
 
 @dataclass(frozen=True, slots=True)
 class ReadClip:
-    """What is kept of a clip that was read: its frames reduced (N, 96, 128, 3), its events."""
+    """What is kept of a clip that was read: its frames reduced (N, Y, P, 3), its events."""
 
     frames: Frames
     events: ClipEvents
@@ -50,10 +51,17 @@ class ClipReader:
     Args:
         source: where clips are.
         pool: reads several clips at once; one after the other if None.
+        screen: what frames are reduced to.
     """
 
-    def __init__(self, source: ClipSource, pool: ThreadPoolExecutor | None = None) -> None:
+    def __init__(
+        self,
+        source: ClipSource,
+        pool: ThreadPoolExecutor | None = None,
+        screen: Screen = TINY_SCREEN,
+    ) -> None:
         self._source = source
+        self._screen = screen
         self._pool = pool
 
     def read(
@@ -95,7 +103,7 @@ class ClipReader:
 
     def _clip(self, row: ClipRow) -> ReadClip:
         clip = self._source.clip(row)
-        return ReadClip(reduce_frames(clip.frames), clip.events)
+        return ReadClip(reduce_frames(clip.frames, self._screen), clip.events)
 
 
 def _caught(read: Callable[[], Read]) -> Read | ClipCorrupt:
@@ -105,11 +113,10 @@ def _caught(read: Callable[[], Read]) -> Read | ClipCorrupt:
         return error
 
 
-def make_reader(source: ClipSource, workers: int) -> ClipReader:
+def make_reader(source: ClipSource, workers: int, screen: Screen = TINY_SCREEN) -> ClipReader:
     """Return a reader with so many threads (0: none), which end with the process."""
-    if workers == 0:
-        return ClipReader(source)
-    return ClipReader(source, ThreadPoolExecutor(workers, thread_name_prefix="clips"))
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="clips") if workers else None
+    return ClipReader(source, pool, screen)
 
 
 def clips_of(traces: Path) -> ClipSource:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from neuralos.shapes import Screen
+
+ARCHITECTURES = ("gated",)
+
 
 @dataclass(frozen=True, slots=True)
 class RnnConfig:
@@ -41,7 +45,19 @@ class DenoiserConfig:
 class SimulatorConfig:
     """Sizes of the simulator; ``components`` are the channels of a latent."""
 
+    architecture: str = "gated"
     components: int = 96
     sampler_steps: int = 1
+    screen: Screen = field(default_factory=Screen)
     rnn: RnnConfig = field(default_factory=RnnConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse an architecture that there is not.
+
+        Raises:
+            ValueError: its name is unknown.
+        """
+        if self.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise ValueError(f"no architecture {self.architecture!r}; there are: {known}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neuralos.models.config import DenoiserConfig
 from neuralos.models.cursor import CursorTable
-from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
+from neuralos.shapes import Screen
 
 _GAIN = 4.0
 """The layer that starts at zero gets to the size of a correction in larger steps."""
@@ -19,13 +19,13 @@ _GAIN = 4.0
 class Denoiser(nn.Module):
     """Predicts the clean latent as a draft plus a correction (x-prediction)."""
 
-    def __init__(self, config: DenoiserConfig, channels: int, context: int) -> None:
+    def __init__(self, config: DenoiserConfig, channels: int, context: int, screen: Screen) -> None:
         super().__init__()
         coarse = len(config.widths) - 1
         self.look = nn.Conv2d(3 * channels, config.look, 1)
-        self.table = CursorTable(config.cursor)
+        self.table = CursorTable(config.cursor, screen)
         self.unet = UNet2DModel(
-            sample_size=(GRID_HEIGHT, GRID_WIDTH),
+            sample_size=(screen.grid_height, screen.grid_width),
             in_channels=config.look + context + config.cursor,
             out_channels=config.widths[0],
             down_block_types=("DownBlock2D",) * (coarse + 1),
@@ -60,7 +60,7 @@ class DrawingHint:
     """What one drawing is conditioned on: N frames.
 
     ``previous`` and ``draft`` (N, C, H, W), ``context`` (N, X, H, W), ``position``
-    (N, 2) of the pointer in pixels.
+    (N, 2) of the pointer in simulated pixels.
     """
 
     previous: Tensor

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuralos.models.cursor import CursorTable, pick, place
+from neuralos.shapes import Screen
 
 _SHAPES = 2
 """Cursors that the table can tell apart, such as the arrow and the busy one."""
@@ -20,11 +21,11 @@ _GAIN = 4.0
 class Draft(nn.Module):
     """Draws what the context says onto the memory, and the cursor on top."""
 
-    def __init__(self, channels: int, context: int, tracked: int) -> None:
+    def __init__(self, channels: int, context: int, tracked: int, screen: Screen) -> None:
         super().__init__()
         self.channels = channels
         self.scene = nn.Conv2d(context, channels, 1)
-        self.table = CursorTable(_SHAPES * (1 + _BENEATH) * channels)
+        self.table = CursorTable(_SHAPES * (1 + _BENEATH) * channels, screen)
         self.shape = nn.Linear(tracked, _SHAPES)
         for parameter in self.scene.parameters():
             nn.init.zeros_(parameter)
@@ -39,7 +40,7 @@ class Draft(nn.Module):
             memory_NCHW: the last look of every cell without the cursor.
             context_NXHW: the context.
             tracked_NR: the LSTM's output, which knows the cursor's shape.
-            position_N2: where the cursor is, in pixels.
+            position_N2: where the cursor is, in simulated pixels.
         """
         scene = memory_NCHW + _GAIN * self.scene(context_NXHW)
         blocks, cells = self.table.blocks(position_N2)
@@ -49,5 +50,5 @@ class Draft(nn.Module):
         plain, tinted = looks.split((self.channels, _BENEATH * self.channels), 2)
         beneath = torch.tanh(pick(scene[:, :_BENEATH], cells) / 4).unsqueeze(3)
         tinted = (tinted.view(*tinted.shape[:2], _BENEATH, -1) * beneath).sum(2)
-        drawn: Tensor = scene + place(plain + tinted, cells)
+        drawn: Tensor = scene + place(plain + tinted, cells, self.table.screen)
         return drawn

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, PATCH_PX
+from neuralos.models.autoencoder import Autoencoder
+from neuralos.shapes import Screen
 
-PATCH_SIZE = 3 * PATCH_PX * PATCH_PX
 
-
-class PatchCode(nn.Module):
+class PatchCode(Autoencoder):
     """Principal components of patches: pixels ↔ latents, one grid cell per patch.
 
     Each component of a latent is divided by its standard deviation, ``scale``.
@@ -25,16 +22,28 @@ class PatchCode(nn.Module):
     basis: Tensor
     scale: Tensor
 
-    def __init__(self, components: int) -> None:
+    def __init__(self, components: int, screen: Screen) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(PATCH_SIZE))
-        self.register_buffer("basis", torch.zeros(components, PATCH_SIZE))
+        self.channels = components
+        self._cell_px = screen.cell_px
+        patch_size = 3 * screen.cell_px**2
+        self.register_buffer("mean", torch.zeros(patch_size))
+        self.register_buffer("basis", torch.zeros(components, patch_size))
         self.register_buffer("scale", torch.ones(components))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has been fitted or loaded."""
+        return bool(self.basis.any())
+
+    def unfit(self) -> None:
+        """Go back to before ``fit``."""
+        self.basis.zero_()
 
     def fit(self, frames: npt.NDArray[np.uint8]) -> None:
         """Fit the code to frames (N, Y, P, 3), deterministically on one machine."""
-        patches = _patches(torch.from_numpy(np.ascontiguousarray(frames)))
-        flat = patches.permute(0, 2, 3, 1).reshape(-1, PATCH_SIZE).double()
+        patches = self._patches(torch.from_numpy(np.ascontiguousarray(frames)))
+        flat = patches.permute(0, 2, 3, 1).reshape(-1, len(self.mean)).double()
         mean = flat.mean(0)
         covariance = (flat - mean).T @ (flat - mean) / len(flat)
         values, vectors = torch.linalg.eigh(covariance)
@@ -52,28 +61,20 @@ class PatchCode(nn.Module):
         """
         return self.scale / self.scale.mean()
 
-    def encode(self, frames: Tensor) -> Tensor:
+    def encode(self, frames_NYP3: Tensor) -> Tensor:
         """Return the latents (N, C, H, W) of uint8 frames (N, Y, P, 3)."""
-        centred = _patches(frames).flatten(2) - self.mean[:, None]
-        latents = (self.basis / self.scale[:, None]) @ centred
-        return latents.view(len(frames), -1, GRID_HEIGHT, GRID_WIDTH)
+        patches = self._patches(frames_NYP3)
+        latents = (self.basis / self.scale[:, None]) @ (patches.flatten(2) - self.mean[:, None])
+        return latents.view(len(frames_NYP3), -1, *patches.shape[2:])
 
     def decode(self, latent_NCHW: Tensor) -> Tensor:
         """Return the uint8 frames (N, Y, P, 3) of latents (N, C, H, W)."""
         patches = (self.basis * self.scale[:, None]).T @ latent_NCHW.flatten(2)
-        patches = (patches + self.mean[:, None]).view(-1, PATCH_SIZE, GRID_HEIGHT, GRID_WIDTH)
-        pixels = F.pixel_shuffle(patches, PATCH_PX).permute(0, 2, 3, 1)
+        patches = (patches + self.mean[:, None]).view(len(latent_NCHW), -1, *latent_NCHW.shape[2:])
+        pixels = F.pixel_shuffle(patches, self._cell_px).permute(0, 2, 3, 1)
         return ((pixels + 0.5) * 255).round().clamp(0, 255).to(torch.uint8)
 
-    def digest(self) -> str:
-        """Return the hash that latents are keyed by."""
-        parts = (self.mean, self.basis, self.scale)
-        return hashlib.blake2b(
-            b"".join(part.numpy().tobytes() for part in parts), digest_size=16
-        ).hexdigest()
-
-
-def _patches(frames: Tensor) -> Tensor:
-    """Return pixels in [-0.5, 0.5] as (N, 192, H, W)."""
-    pixels = frames.permute(0, 3, 1, 2).float() / 255 - 0.5
-    return F.pixel_unshuffle(pixels, PATCH_PX)
+    def _patches(self, frames: Tensor) -> Tensor:
+        """Return pixels in [-0.5, 0.5] as (N, 3·cell², H, W)."""
+        pixels = frames.permute(0, 3, 1, 2).float() / 255 - 0.5
+        return F.pixel_unshuffle(pixels, self._cell_px)

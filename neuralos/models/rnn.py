@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS, KEY_TABLE
 from neuralos.models.config import RnnConfig
 from neuralos.models.cursor import CursorTable, cursor_cell
-from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH, HEIGHT_PX, WIDTH_PX
+from neuralos.shapes import Screen
 
 _SILU_GAIN = 1.68
 """Restores the mean square that SiLU takes from a normal input."""
@@ -24,25 +24,27 @@ _WAVES = 4 * len(_WAVE_LENGTHS_PX)
 class Recurrent(nn.Module):
     """Reads latents and actions in time order and returns a context per frame."""
 
-    def __init__(self, config: RnnConfig, channels: int) -> None:
+    def __init__(self, config: RnnConfig, channels: int, screen: Screen) -> None:
         super().__init__()
         self.config = config
+        self.screen = screen
         c = config
+        cells = screen.grid_height * screen.grid_width
         self.key_table = nn.Embedding(2 * KEY_TABLE, c.keys)
         self.components = min(channels, c.components)
         self.look = nn.Conv2d(self.components, c.look, 1)
         self.look_memory = nn.Conv2d(self.components, c.look, 1, bias=False)
-        self.table = CursorTable(c.cursor)
-        self.table_before = CursorTable(c.cursor)
+        self.table = CursorTable(c.cursor, screen)
+        self.table_before = CursorTable(c.cursor, screen)
         self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
         self.stem = nn.Conv2d(c.look + c.cursor, c.stem, 3, padding=1)
         self.glance = nn.Conv2d(c.stem, _GLANCE_CHANNELS, 1)
-        self.overview = nn.Linear(_GLANCE_CHANNELS * GRID_HEIGHT * GRID_WIDTH, c.overview)
+        self.overview = nn.Linear(_GLANCE_CHANNELS * cells, c.overview)
         self.entry = nn.Linear(2 * c.stem + c.overview + ACTION_SIZE + _WAVES + c.keys, c.entry)
         self.lstm = nn.LSTM(c.entry, c.lstm, batch_first=True)
         self.level = nn.LayerNorm(c.lstm)
         self.exit = nn.Linear(c.entry + c.lstm, c.exit)
-        self.to_map = nn.Linear(c.exit, c.map * GRID_HEIGHT * GRID_WIDTH)
+        self.to_map = nn.Linear(c.exit, c.map * cells)
         self.spatial_in = nn.Conv2d(c.stem + c.map, 2 * c.spatial, 3, padding=1)
         self.fuse = nn.Conv2d(c.stem + c.map + c.spatial, c.context, 1)
         self._initialise_weights()
@@ -78,7 +80,7 @@ class Recurrent(nn.Module):
 
         Args:
             looks: the previous latent and the memory, each (B, T, C, H, W).
-            action_BTA: the action of each frame, (B, T, A).
+            action_BTA: the action of each frame, (B, T, A), its place in simulated pixels.
             previous_BTA: the action of the frame before, (B, T, A).
             keys_BTK: key indices of each frame, (B, T, K); 0 is no key.
             carry: ``hidden`` (B, R), ``cell`` (B, R) and ``spatial`` (B, S, H, W).
@@ -90,21 +92,22 @@ class Recurrent(nn.Module):
         action, previous = action_BTA.flatten(0, 1), previous_BTA.flatten(0, 1)
         keys = self._pool_keys(keys_BTK.flatten(0, 1))
         stem = self._stem(looks, action, previous, keys)
-        places = (cursor_cell(action[:, :2]), cursor_cell(previous[:, :2]))
+        places = tuple(cursor_cell(one[:, :2], self.screen) for one in (action, previous))
         overview = F.silu(self.overview(self.glance(stem).flatten(1)))
         seen = (*(_at(stem, place) for place in places), overview)
-        numbers = torch.cat((*seen, _normalised(action), _waves(action), keys), 1)
+        numbers = torch.cat((*seen, _normalised(action, self.screen), _waves(action), keys), 1)
         hidden, cell, spatial = carry
         entering = F.silu(self.entry(numbers)).view(batch, frames, -1)
         leaving, (hidden, cell) = self.lstm(entering, (hidden[None], cell[None]))
         tracked = F.silu(self.exit(torch.cat((entering, self.level(leaving)), 2).flatten(0, 1)))
-        wide = F.silu(self.to_map(tracked).view(-1, self.config.map, GRID_HEIGHT, GRID_WIDTH))
+        grid = (self.screen.grid_height, self.screen.grid_width)
+        wide = F.silu(self.to_map(tracked).view(-1, self.config.map, *grid))
         maps, spatial = self._track_cells(torch.cat((stem, wide), 1), spatial, frames)
         context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))
         return context, tracked, (hidden[0], cell[0], spatial)
 
     def _pool_keys(self, keys_NK: Tensor) -> Tensor:
-        held = torch.arange(KEY_SLOTS) >= KEY_SLOTS // 2
+        held = torch.arange(KEY_SLOTS, device=keys_NK.device) >= KEY_SLOTS // 2
         present = (keys_NK > 0).unsqueeze(2)
         pooled: Tensor = (self.key_table(keys_NK + held * KEY_TABLE) * present).sum(1)
         return pooled
@@ -139,12 +142,13 @@ def _at(maps: Tensor, cell_N: Tensor) -> Tensor:
     return cells.gather(2, cell_N.view(-1, 1, 1).expand(-1, cells.shape[1], 1)).squeeze(2)
 
 
-def _normalised(action: Tensor) -> Tensor:
-    scale = torch.tensor([2 / WIDTH_PX, 2 / HEIGHT_PX])
-    return torch.cat((action[:, :2] * scale - 1, action[:, 2:]), 1)
+def _normalised(action: Tensor, screen: Screen) -> Tensor:
+    x, y = action[:, :1] * (2 / screen.width_px) - 1, action[:, 1:2] * (2 / screen.height_px) - 1
+    return torch.cat((x, y, action[:, 2:]), 1)
 
 
 def _waves(action: Tensor) -> Tensor:
     """Return the position as waves of several lengths, so that places are easy to tell apart."""
-    turns = action[:, :2].unsqueeze(2) * (2 * torch.pi / torch.tensor(_WAVE_LENGTHS_PX))
+    lengths = torch.tensor(_WAVE_LENGTHS_PX, device=action.device)
+    turns = action[:, :2].unsqueeze(2) * (2 * torch.pi / lengths)
     return torch.cat((turns.sin(), turns.cos()), 2).flatten(1)

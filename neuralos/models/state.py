@@ -1,9 +1,10 @@
-"""What the simulator carries from frame to frame."""
+"""What a simulator carries from frame to frame."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,40 +12,45 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SimulatorState:
-    """The carried state of B lanes.
+    """The carried state of B sessions or lanes: tensors whose rows are independent.
 
-    ``hidden``, ``cell`` (B, R): the LSTM that tracks the computer. ``spatial``
-    (B, S, H, W): the convolutional GRU. ``memory`` (B, C, H, W): the last look of every
-    cell while the cursor did not cover it.
+    ``latent`` (B, C, H, W) is that of the last frame, ``action`` (B, A) what led to it.
     """
 
-    hidden: Tensor
-    cell: Tensor
-    spatial: Tensor
-    memory: Tensor
+    latent: Tensor
+    action: Tensor
 
-    def detach(self) -> SimulatorState:
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the tensors in the order of their fields."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Return the state with a function applied to every tensor."""
+        return type(self)(*map(function, self.tensors()))
+
+    def detach(self) -> Self:
         """Return the state cut off from the graph that computed it."""
-        return SimulatorState(*(tensor.detach() for tensor in self._tensors()))
+        return self.map(Tensor.detach)
+
+    def map_latents(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Return the state with its latents replaced, as another autoencoder needs them."""
+        return replace(self, latent=function(self.latent))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors under their names."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    @classmethod
-    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> SimulatorState:
-        """Rebuild a state from ``state_dict``'s tensors."""
-        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+    def like(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Rebuild a state of this kind from ``state_dict``'s tensors."""
+        return type(self)(**{field.name: tensors[field.name] for field in fields(self)})
 
-    @classmethod
-    def choose(cls, which_B: Tensor, yes: SimulatorState, no: SimulatorState) -> SimulatorState:
-        """Return, lane by lane, ``yes`` where ``which_B`` holds, else ``no``."""
-        pairs = zip(yes._tensors(), no._tensors(), strict=True)
-        return cls(*(torch.where(which_B.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs))
+    def where(self, which_B: Tensor, other: Self) -> Self:
+        """Return, row by row, this state where ``which_B`` holds, else the other."""
+        pairs = zip(self.tensors(), other.tensors(), strict=True)
+        return type(self)(
+            *(torch.where(which_B.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs)
+        )
 
-    def without(self, which_B: Tensor) -> SimulatorState:
-        """Return the state with that of some lanes wiped out."""
-        return self.choose(which_B, SimulatorState(*map(torch.zeros_like, self._tensors())), self)
-
-    def _tensors(self) -> tuple[Tensor, ...]:
-        return self.hidden, self.cell, self.spatial, self.memory
+    def without(self, which_B: Tensor) -> Self:
+        """Return the state with some rows wiped out."""
+        return self.map(torch.zeros_like).where(which_B, self)

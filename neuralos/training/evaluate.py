@@ -16,19 +16,20 @@ from neuralos.data.encode import encode_action, encode_keys, reduce_frames
 from neuralos.keyed import numpy_generator
 from neuralos.models.simulator import Simulator
 from neuralos.rollout import Frames, Recording, rollout
+from neuralos.shapes import Screen
 from neuralos.training.config import EvaluationConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Numbers of a rollout, and the frames to show: real and generated (N, 96, 128, 3)."""
+    """Numbers of a rollout, and the frames to show: real and generated (N, Y, P, 3)."""
 
     measures: Mapping[str, float]
     real: Frames
     generated: Frames
 
 
-def held_out_recording(config: EvaluationConfig) -> Recording:
+def held_out_recording(config: EvaluationConfig, screen: Screen) -> Recording:
     """Return a sitting that no training data hold: Home is opened, and closed again."""
     desktop = ScriptedDesktop()
     frames = [desktop.reset(config.seed)]
@@ -43,7 +44,7 @@ def held_out_recording(config: EvaluationConfig) -> Recording:
         frames.append(desktop.step(events))
         actions.append(encode_action(action))
         keys.append(encode_keys(action, previous))
-    return Recording(reduce_frames(np.stack(frames)), np.stack(actions), np.stack(keys))
+    return Recording(reduce_frames(np.stack(frames), screen), np.stack(actions), np.stack(keys))
 
 
 def evaluate_rollout(
@@ -53,7 +54,7 @@ def evaluate_rollout(
     generated = rollout(simulator, recording, config.warm_frames, config.seed)
     real = recording.frames[config.warm_frames :]
     last = np.broadcast_to(recording.frames[config.warm_frames - 1], real.shape)
-    positions = recording.actions[config.warm_frames :, :2]
+    positions = recording.actions[config.warm_frames :, :2] / np.float32(simulator.screen.reduction)
     errors_px = cursor_errors(real, generated, positions)
     measures = {
         "cursor_error_px": float(errors_px.mean()),

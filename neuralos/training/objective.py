@@ -1,9 +1,6 @@
-"""What is minimised: the fate of every cell, the RNN's draft, and the diffusion loss."""
+"""The objective of a gated simulator: every cell's fate, the RNN's draft, the diffusion loss."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,25 +8,24 @@ from torch.nn import functional as F
 
 from neuralos.data.batch import Batch
 from neuralos.diffusion.loss import cell_error, diffusion_loss
-from neuralos.models.cursor import covered_cells
-from neuralos.models.simulator import DRAW, KEEP, RESTORE, Observation, Simulator
+from neuralos.models.gated import (
+    DRAW,
+    KEEP,
+    RESTORE,
+    GatedSimulator,
+    GatedState,
+    Observation,
+)
+from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
 from neuralos.training.config import ObjectiveConfig
+from neuralos.training.loss import Loss
 
 _SAME = 0.05
 """Latents closer than this show the same pixels, but for rounding."""
 
 _FATE_CELLS = 16
 """Brings the sum over a frame's cells to the size of the other parts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """The loss, its parts, and the state after the segment."""
-
-    total: Tensor
-    parts: Mapping[str, Tensor]
-    state: SimulatorState
 
 
 def segment_loss(
@@ -43,19 +39,28 @@ def segment_loss(
 
     The RNN's losses cover all frames; the denoiser's cover ``drawn_frames`` of them,
     drawn in favour of those with much to draw.
+
+    Raises:
+        TypeError: the simulator is of another architecture.
     """
+    if not isinstance(simulator, GatedSimulator) or not isinstance(state, GatedState):
+        raise TypeError(f"this objective trains gated simulators, not {type(simulator).__name__}")
     clean_BTCHW = batch.latent_BUCHW[:, 1:]
     previous_BTCHW = batch.latent_BUCHW[:, :-1]
-    memory_BTCHW, last_memory = memories(batch, state.memory)
+    memory_BTCHW, last_memory = memories(simulator, batch, state.memory)
     fate_NHW = true_fates(clean_BTCHW, previous_BTCHW, memory_BTCHW).flatten(0, 1)
     noise = _feedback_noise(previous_BTCHW, config.feedback_noise, generator)
     seen = simulator.observe(
-        previous_BTCHW + noise, memory_BTCHW + noise, batch.action_BUA, batch.keys_BTK, state
+        previous_BTCHW + noise,
+        memory_BTCHW + noise,
+        batch.action_BUA,
+        batch.keys_BTK,
+        (state.hidden, state.cell, state.spatial),
     )
     valid_N = batch.valid_BT.flatten()
     drawn_NHW = _drawing_weights(fate_NHW == DRAW, batch.valid_BT)
     clean = clean_BTCHW.flatten(0, 1)
-    importance = simulator.code.importance()
+    importance = simulator.autoencoder.importance()
     parts = {
         "fate": _fate_loss(seen, fate_NHW, valid_N),
         "draft": _draft_loss(seen.hint.draft, clean, drawn_NHW, importance),
@@ -74,12 +79,11 @@ def segment_loss(
         + config.draft * parts["draft"]
         + config.diffusion * parts["diffusion"]
     )
-    after = seen.state
-    carried = SimulatorState(after.hidden, after.cell, after.spatial, last_memory)
-    return Loss(total, parts, carried.detach())
+    after = GatedState(batch.latent_BUCHW[:, -1], batch.action_BUA[:, -1], *seen.carry, last_memory)
+    return Loss(total, parts, after.detach())
 
 
-def memories(batch: Batch, first_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+def memories(simulator: GatedSimulator, batch: Batch, first_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Return the memory before each frame (B, T, C, H, W), and that after the last.
 
     A lane that starts a passage remembers its first frame, cursor and all.
@@ -88,8 +92,9 @@ def memories(batch: Batch, first_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     before = []
     for t in range(batch.valid_BT.shape[1]):
         before.append(memory)
-        covered = covered_cells(batch.action_BUA[:, t + 1, :2])
-        memory = torch.where(covered, memory, batch.latent_BUCHW[:, t + 1])
+        memory = simulator.remember(
+            memory, batch.latent_BUCHW[:, t + 1], batch.action_BUA[:, t + 1]
+        )
     return torch.stack(before, 1), memory
 
 
@@ -97,7 +102,7 @@ def true_fates(clean: Tensor, previous: Tensor, memory: Tensor) -> Tensor:
     """Return what became of each cell, (B, T, H, W), from latents (B, T, C, H, W)."""
     kept = (clean - previous).abs().amax(2) < _SAME
     restored = (clean - memory).abs().amax(2) < _SAME
-    drawn = torch.full(kept.shape, DRAW)
+    drawn = torch.full(kept.shape, DRAW, device=kept.device)
     return torch.where(kept, KEEP, torch.where(restored, RESTORE, drawn))
 
 

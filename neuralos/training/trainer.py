@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from torch import Tensor
 from data_collection.trace import ClipRow
 from neuralos.data.batch import Batch
 from neuralos.data.config import LaneConfig
+from neuralos.data.encode import ACTION_SIZE
 from neuralos.data.latents import LatentStore
 from neuralos.data.mixture import Mixture
 from neuralos.data.reading import ClipReader, ClipsUnreadable
@@ -22,12 +24,12 @@ from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import SegmentSampler
 from neuralos.data.segments import assemble
 from neuralos.keyed import torch_generator
+from neuralos.models.patch_code import PatchCode
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
-from neuralos.shapes import GRID_HEIGHT, GRID_WIDTH
 from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
 from neuralos.training.config import ObjectiveConfig, TrainingConfig
-from neuralos.training.objective import segment_loss
+from neuralos.training.loss import Objective
 from neuralos.training.optim import Optimizer
 from neuralos.weights import save_simulator
 
@@ -60,6 +62,7 @@ class Trainer:
         config: TrainingConfig,
         lanes: LaneConfig,
         objective: ObjectiveConfig,
+        minimised: Objective,
         simulator: Simulator,
         optimizer: Optimizer,
         mixture: Mixture,
@@ -71,6 +74,7 @@ class Trainer:
         self.optimizer = optimizer
         self.step = 0
         self.objective = objective
+        self._minimised = minimised
         self._lanes = lanes
         self._reader = reader
         self._clock = clock
@@ -112,7 +116,9 @@ class Trainer:
 
     def ready(self) -> bool:
         """Return whether there is data to make a step from."""
-        is_enough = self._has_code() or len(self._clips) >= self.config.first_clips
+        is_enough = (
+            self.simulator.autoencoder.is_fitted or len(self._clips) >= self.config.first_clips
+        )
         return is_enough and self._sampler.can_draw()
 
     def passages_left(self) -> int:
@@ -134,8 +140,8 @@ class Trainer:
         loaded_s = self._clock()
         self.step += 1
         generator = torch_generator(self.config.seed, "loss", self.step)
-        first = self.simulator.initial_state(batch.latent_BUCHW[:, 0])
-        loss = segment_loss(
+        first = self.simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0])
+        loss = self._minimised(
             self.simulator, batch, self._carried(first, batch.starts_B), self.objective, generator
         )
         grad_norm, lr = self.optimizer.update(loss.total, self.step)
@@ -158,9 +164,9 @@ class Trainer:
 
     def averaged(self) -> Simulator:
         """Return a copy of the simulator with the averaged weights."""
-        copy = Simulator(self.simulator.config)
-        copy.load_state_dict({**self.simulator.state_dict(), **self.optimizer.average()})
-        return copy.eval()
+        simulator = copy.deepcopy(self.simulator)
+        simulator.load_state_dict({**simulator.state_dict(), **self.optimizer.average()})
+        return simulator.requires_grad_(False).eval()
 
     def save(self, folder: Path) -> None:
         """Write everything that exact resume needs, and the simulator to play."""
@@ -179,7 +185,7 @@ class Trainer:
                 "frozen": self._frozen(),
                 "sampler": self._sampler.state_dict(),
                 "first_clip": self._first_clip,
-                "code_digest": self.simulator.code.digest() if self._has_code() else None,
+                "autoencoder_digest": self._autoencoder_digest(),
             },
         )
         save_simulator(folder, self.simulator, self.optimizer.average(), self.step)
@@ -216,8 +222,8 @@ class Trainer:
         self._store = self._empty_store()
 
     def _empty_store(self) -> LatentStore:
-        code, cached = self.simulator.code, self.config.cached_clips
-        return LatentStore(self._reader, self._clips, code, cached)
+        autoencoder, cached = self.simulator.autoencoder, self.config.cached_clips
+        return LatentStore(self._reader, self._clips, autoencoder, cached)
 
     def _frozen(self) -> list[str]:
         named = self.simulator.named_parameters()
@@ -228,26 +234,28 @@ class Trainer:
             parameter.requires_grad_(name not in names)
             parameter.grad = None
 
-    def _has_code(self) -> bool:
-        return bool(self.simulator.code.basis.any())
+    def _autoencoder_digest(self) -> str | None:
+        autoencoder = self.simulator.autoencoder
+        return autoencoder.digest() if autoencoder.is_fitted else None
 
     def _next_batch(self) -> tuple[Batch, tuple[int, ...]]:
-        is_first = not self._has_code()
+        code = self.simulator.autoencoder
+        is_first = isinstance(code, PatchCode) and not code.is_fitted
         before = self._sampler.state_dict()
         try:
-            if is_first:
-                self._fit_code()
+            if isinstance(code, PatchCode) and is_first:
+                self._fit(code)
             segments = self._sampler.next()
             return assemble(segments, self._lanes.frames, self._clips, self._store)
         except ClipsUnreadable:
             self._sampler.load_state_dict(before)
-            if is_first:
+            if isinstance(code, PatchCode) and is_first:
                 # A replay fits it once, on the clips that are left.
-                self.simulator.code.basis.zero_()
+                code.unfit()
                 self._store = self._empty_store()
             raise
 
-    def _fit_code(self) -> None:
+    def _fit(self, code: PatchCode) -> None:
         rows = self._clips.targets()
         stride = -(-len(rows) // self.config.fit_clips)
         frames = []
@@ -256,7 +264,7 @@ class Trainer:
             frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
         self._first_clip = rows[0].commit
         self.simulator.first_frame.copy_(torch.from_numpy(frames[0][0]))
-        self.simulator.code.fit(np.concatenate(frames))
+        code.fit(np.concatenate(frames))
 
     def _begin_with_another_clip(self) -> None:
         """Replace the simulator's first picture; no number of the training depends on it."""
@@ -270,14 +278,13 @@ class Trainer:
 
     def _carried(self, first: SimulatorState, starts_B: Tensor) -> SimulatorState:
         """Return the state each lane begins its segment in."""
-        return first if self._state is None else SimulatorState.choose(starts_B, first, self._state)
+        return first if self._state is None else first.where(starts_B, self._state)
 
     def _read_lanes(self, path: Path) -> SimulatorState | None:
         tensors = read_tensors(path)
         if not tensors:
             return None
-        channels = self.simulator.config.components
-        like = self.simulator.initial_state(
-            torch.zeros(self._lanes.lanes, channels, GRID_HEIGHT, GRID_WIDTH)
-        )
-        return SimulatorState.from_state_dict(read_tensors(path, like.state_dict()))
+        lanes = self._lanes.lanes
+        latent = torch.zeros(lanes, *self.simulator.latent_shape)
+        like = self.simulator.initial_state(latent, torch.zeros(lanes, ACTION_SIZE))
+        return like.like(read_tensors(path, like.state_dict()))

@@ -15,9 +15,11 @@ from neuralos.data.encode import encode_action, encode_keys, enlarge_frame, redu
 from neuralos.data.latents import LatentStore, encode_frames
 from neuralos.data.reading import ClipReader, ClipSource
 from neuralos.data.rows import AdoptedClips
+from neuralos.models.config import SimulatorConfig
 from neuralos.models.cursor import CursorTable, covered_cells
+from neuralos.models.gated import DRAW, KEEP, RESTORE, GatedSimulator
 from neuralos.models.patch_code import PatchCode
-from neuralos.models.simulator import DRAW, KEEP, RESTORE
+from neuralos.shapes import Screen
 from neuralos.training.evaluate import cursor_errors
 from neuralos.training.objective import memories, true_fates
 
@@ -25,7 +27,7 @@ Recorded = tuple[Path, list[ClipRow]]
 
 
 def fitted(frames: np.ndarray, components: int = 48) -> PatchCode:
-    code = PatchCode(components)
+    code = PatchCode(components, Screen())
     code.fit(frames)
     return code
 
@@ -81,7 +83,7 @@ def test_action_at_a_clips_start_comes_from_the_clips_before(recorded: Recorded)
     assert torch.equal(one.latents, two.latents)
     cursor = read(rows[1]).state["cursor"]
     before = in_order.get([rows[1]])[rows[1].commit].actions[-1]
-    assert tuple(before[:2] * 4) == (cursor["x_px"], cursor["y_px"])
+    assert tuple(before[:2]) == (cursor["x_px"], cursor["y_px"])
 
 
 def test_keys_pressed_and_held_take_different_slots() -> None:
@@ -96,7 +98,7 @@ def test_cells_that_the_cursor_leaves_are_restored() -> None:
     latent = code.encode(torch.from_numpy(frames))[None]
     position = np.array([(5.0 * t, 3.75 * t) for t in range(12)])
     action = torch.zeros(1, 12, 9)
-    action[0, :, :2] = torch.from_numpy(position)
+    action[0, :, :2] = torch.from_numpy(position) * 4
     batch = Batch(
         latent,
         action,
@@ -104,17 +106,17 @@ def test_cells_that_the_cursor_leaves_are_restored() -> None:
         torch.ones(1, 11, dtype=torch.bool),
         torch.tensor([True]),
     )
-    memory, _ = memories(batch, torch.zeros(1, 96, 12, 16))
+    memory, _ = memories(GatedSimulator(SimulatorConfig()), batch, torch.zeros(1, 96, 12, 16))
     fate = true_fates(latent[:, 1:], latent[:, :-1], memory)[0]
     late = fate[6:]
     assert (late == KEEP).float().mean() > 0.9
     assert (late == RESTORE).any()
-    covered = covered_cells(action[0, 7:, :2])[:, 0]
+    covered = covered_cells(action[0, 7:, :2] / 4, Screen())[:, 0]
     assert covered[late == DRAW].all()
 
 
 def test_cursor_table_lies_around_the_pointer() -> None:
-    table = CursorTable(2)
+    table = CursorTable(2, Screen())
     drawn = table(torch.tensor([[20.0, 44.0]]))[0].abs().sum(0)
     rows, columns = torch.nonzero(drawn, as_tuple=True)
     assert (int(rows.min()), int(rows.max())) == (4, 6)
@@ -127,7 +129,7 @@ def test_cursor_error_measures_the_shift() -> None:
     real = reduce_frames(desktop.step([PointerMoved(300, 200)])[None])
     moved = reduce_frames(desktop.step([PointerMoved(312, 200)])[None])
     gone = reduce_frames(desktop.step([PointerMoved(0, 380)])[None])
-    position = encode_action(Action(x_px=300, y_px=200))[None, :2]
+    position = encode_action(Action(x_px=300, y_px=200))[None, :2] / np.float32(4)
     assert cursor_errors(real, real, position)[0] == 0
     assert cursor_errors(real, moved, position)[0] == 3
     assert cursor_errors(real, gone, position)[0] == 4
@@ -135,6 +137,6 @@ def test_cursor_error_measures_the_shift() -> None:
 
 def test_button_events_reach_the_action() -> None:
     action = fold([ButtonChanged(Button.RIGHT, True, 40, 80)], Action())
-    assert encode_action(action).tolist() == [10, 20, 0, 0, 1, 0, 0, 1, 0, 0]
+    assert encode_action(action).tolist() == [40, 80, 0, 0, 1, 0, 0, 1, 0, 0]
     twice = [ButtonChanged(Button.LEFT, down, 40, 80) for down in (True, False, True)]
-    assert encode_action(fold(twice, Action())).tolist() == [10, 20, 1, 0, 0, 1, 0, 0, 0, 1]
+    assert encode_action(fold(twice, Action())).tolist() == [40, 80, 1, 0, 0, 1, 0, 0, 0, 1]

@@ -26,6 +26,7 @@ from neuralos.data.segments import assemble
 from neuralos.keyed import torch_generator
 from neuralos.models.patch_code import PatchCode
 from neuralos.run_config import read_config
+from neuralos.shapes import Screen
 from neuralos.training.config import OptimizerConfig
 from neuralos.training.objective import segment_loss
 from neuralos.training.optim import Optimizer
@@ -112,14 +113,14 @@ def test_the_same_segments_are_drawn_better_after_some_updates(
     simulator = build_simulator(config.simulator, seed=0)
     clips = AdoptedClips()
     clips.adopt(len(rows), rows)
-    simulator.code.fit(reduce_frames(read_clip(run_dir / "traces", rows[0]).frames))
-    store = LatentStore(ClipReader(clips_of(run_dir / "traces")), clips, simulator.code, 9)
+    simulator.autoencoder.fit(reduce_frames(read_clip(run_dir / "traces", rows[0]).frames))
+    store = LatentStore(ClipReader(clips_of(run_dir / "traces")), clips, simulator.autoencoder, 9)
     segments = [Segment(f"trace-{index}", 8, 12, starts=True, fresh=False) for index in (0, 1)]
     batch, _ = assemble(segments, 12, clips, store)
     optimizer = Optimizer(simulator, OptimizerConfig(lr=1e-2, warmup_steps=1))
     losses = []
     for step in range(1, 31):
-        state = simulator.initial_state(batch.latent_BUCHW[:, 0])
+        state = simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0])
         generator = torch_generator(0, "test")
         loss = segment_loss(simulator, batch, state, config.objective, generator)
         losses.append({name: part.item() for name, part in loss.parts.items()})
@@ -222,7 +223,7 @@ def test_a_clip_that_comes_late_changes_what_is_kept_of_the_next(recorded: Recor
         store = LatentStore(
             ClipReader(ClipSource(read, lambda row: read(row).events)),
             clips,
-            PatchCode(4),
+            PatchCode(4, Screen()),
             cached_clips=9,
         )
         store.forget(clips.adopt(last.commit, [first, last]))
@@ -232,7 +233,7 @@ def test_a_clip_that_comes_late_changes_what_is_kept_of_the_next(recorded: Recor
         restarted = LatentStore(
             ClipReader(ClipSource(read, lambda row: read(row).events)),
             whole,
-            PatchCode(4),
+            PatchCode(4, Screen()),
             cached_clips=9,
         ).get([last])
         changed += not same(alone, restarted)
