@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_collection.events import Button, Event
-from data_collection.users.hand import Gesture, Hand
+from data_collection.users.hand import CALM, OWN_HAND, Gesture, Hand, own_habits
 from data_collection.users.keyboard import ARROWS, BACKSPACE, LEFT_SHIFT, RETURN
 from data_collection.users.view import Point, View, random_point
 
@@ -37,20 +37,24 @@ class Explorer:
     """Moves like a hand, jumps, rests, clicks, drags, scrolls and types at random places.
 
     It needs no readable state; where there is one, it starts at the pointer and aims a
-    part of its moves at icons, windows, their buttons and menu items.
+    part of its moves at icons, windows, their buttons and menu items. ``various``: the
+    seed also chooses the hand's habits.
     """
 
     name = "explorer"
     goal = "explore"
 
-    def __init__(self) -> None:
+    def __init__(self, various: bool = False) -> None:
         """Start with seed 0 before a screen of 512x384."""
+        self.various = various
         self.reset(0, 512, 384)
 
     def reset(self, seed: int, width_px: int, height_px: int) -> None:
         """Start afresh before a screen of that size."""
         self._rng = np.random.Generator(np.random.Philox(seed))
-        self._hand = Hand(self._rng, width_px, height_px)
+        own = np.random.Generator(np.random.Philox(seed + OWN_HAND))
+        habits = own_habits(own) if self.various else CALM
+        self._hand = Hand(self._rng, width_px, height_px, habits)
         self._make = self._gestures()
         self._width_px = width_px
         self._height_px = height_px

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,17 +21,52 @@ from data_collection.users.keyboard import LEFT_SHIFT, LETTERS, SPACE, Key, key_
 Gesture = list[list[Event]]
 """The events of each tick that a gesture takes."""
 
-_SHORTEST_MOVE_TICKS = 5
 _LONGEST_MOVE_TICKS = 20
-_SPEED_PX = 40.0
-"""Extra distance that one more tick of a move covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a hand moves and clicks; the first values are those of a calm hand.
+
+    A move takes ``shortest_move_ticks`` and one more for every ``speed_px`` (give or take a
+    third); the share ``leaps`` of moves is a single jump. The button is held for up to
+    ``hold_ticks`` more ticks than one; the share ``quick`` of clicks comes and goes within
+    one. Between a first click and a second lie up to ``gap_ticks``.
+    """
+
+    shortest_move_ticks: int = 5
+    speed_px: float = 40.0
+    leaps: float = 0.0
+    hold_ticks: int = 1
+    quick: float = 0.0
+    gap_ticks: int = 1
+
+
+CALM = Habits()
+OWN_HAND = 2**32
+"""Added to a user's seed for its habits, so that they do not depend on what it does."""
+
+
+def own_habits(rng: np.random.Generator) -> Habits:
+    """Return the habits of one of many people: slow or fast, smooth or in jumps."""
+    return Habits(
+        shortest_move_ticks=int(rng.integers(1, 7)),
+        speed_px=float(20.0 * 10.0 ** rng.uniform(0.0, 1.0)),
+        leaps=float(rng.choice((0.0, 0.1, 0.5))),
+        hold_ticks=int(rng.integers(0, 3)),
+        quick=float(rng.choice((0.0, 0.3))),
+        gap_ticks=int(rng.integers(1, 4)),
+    )
 
 
 class Hand:
     """Moves one pointer inside the screen; each method returns the gesture it made."""
 
-    def __init__(self, rng: np.random.Generator, width_px: int, height_px: int) -> None:
+    def __init__(
+        self, rng: np.random.Generator, width_px: int, height_px: int, habits: Habits = CALM
+    ) -> None:
         """Start with the pointer in the middle, until ``find`` says where it is."""
+        self._habits = habits
         self._rng = rng
         self._width_px = width_px
         self._height_px = height_px
@@ -60,6 +96,8 @@ class Hand:
             noise_px: standard deviation of the tremble on the way.
         """
         gesture: Gesture = []
+        if self._habits.leaps and self._rng.random() < self._habits.leaps:
+            return self.jump(x_px, y_px)
         for way_x_px, way_y_px in self._way(x_px, y_px):
             tremble_px = self._rng.normal(0.0, noise_px, 2) if noise_px else (0.0, 0.0)
             self._place(round(way_x_px + tremble_px[0]), round(way_y_px + tremble_px[1]))
@@ -68,13 +106,17 @@ class Hand:
 
     def click(self, button: Button = Button.LEFT) -> Gesture:
         """Press and release where the pointer is."""
-        hold_ticks = int(self._rng.integers(0, 2))
+        if self._quick():
+            return [[self._pressed(button), self._released(button)]]
+        hold_ticks = int(self._rng.integers(0, self._habits.hold_ticks + 1))
         return [[self._pressed(button)], *self.rest(hold_ticks), [self._released(button)]]
 
     def double_click(self) -> Gesture:
-        """Press twice, two or three ticks apart."""
-        gap_ticks = int(self._rng.integers(0, 2))
-        press: Gesture = [[self._pressed(Button.LEFT)], [self._released(Button.LEFT)]]
+        """Press twice: a calm hand two or three ticks apart, no hand more than five."""
+        quick = self._quick()
+        gap_ticks = int(self._rng.integers(0, self._habits.gap_ticks + 1))
+        down, up = self._pressed(Button.LEFT), self._released(Button.LEFT)
+        press: Gesture = [[down, up]] if quick else [[down], [up]]
         return press + self.rest(gap_ticks) + press
 
     def drag(self, x_px: int, y_px: int) -> Gesture:
@@ -137,6 +179,10 @@ class Hand:
             tick += 1
         return gesture
 
+    def _quick(self) -> bool:
+        quick = self._habits.quick
+        return quick > 0.0 and float(self._rng.random()) < quick
+
     def _any_key(self, others: Sequence[Key]) -> tuple[Key, str]:
         if others and self._rng.random() < 0.25:
             return others[int(self._rng.integers(len(others)))], ""
@@ -149,7 +195,9 @@ class Hand:
         """Yield the points of a move before its last one, one per tick."""
         dx_px, dy_px = x_px - self.x_px, y_px - self.y_px
         distance_px = max(abs(dx_px), abs(dy_px))
-        wanted = _SHORTEST_MOVE_TICKS + distance_px / _SPEED_PX * self._rng.uniform(0.7, 1.3)
+        habits = self._habits
+        extra_ticks = distance_px / habits.speed_px * self._rng.uniform(0.7, 1.3)
+        wanted = habits.shortest_move_ticks + extra_ticks
         ticks = min(_LONGEST_MOVE_TICKS, round(wanted))
         bends = self._rng.uniform(-0.2, 0.2, 2)
         start_x_px, start_y_px = self.x_px, self.y_px

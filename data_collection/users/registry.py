@@ -8,19 +8,37 @@ from functools import partial
 
 from data_collection.users.explorer import Explorer
 from data_collection.users.task import TaskUser
-from data_collection.users.tasks import KINDS
+from data_collection.users.tasks import EVERY_KIND
 from data_collection.users.user import User
 
 OPENING = ("open_home", "open_trash", "close_window")
 
+WINDOWS = (
+    "open_home",
+    "open_trash",
+    "open_terminal",
+    "drag_window",
+    "resize_window",
+    "maximise_window",
+    "minimise_window",
+    "restore_window",
+    "close_window",
+)
+
 USERS: dict[str, Callable[[], User]] = {
     "explorer": Explorer,
     "task": TaskUser,
-    "opener": lambda: TaskUser(OPENING),
-    **{f"task:{kind}": partial(TaskUser, (kind,)) for kind in KINDS},
+    "opener": partial(TaskUser, OPENING),
+    **{f"task:{kind}": partial(TaskUser, (kind,)) for kind in EVERY_KIND},
+    "various": partial(TaskUser, various=True),
+    "various:opener": partial(TaskUser, OPENING, various=True),
+    "various:windows": partial(TaskUser, WINDOWS, various=True),
+    "various:explorer": partial(Explorer, various=True),
+    **{f"various:{kind}": partial(TaskUser, (kind,), various=True) for kind in EVERY_KIND},
 }
 """``opener`` does only what opens and closes windows, the transitions that are rare elsewhere;
-``task:KIND`` does one kind of task, and what has to be done before it."""
+``task:KIND`` does one kind of task, and what has to be done before it. Those that begin with
+``various`` do the same with the habits of many people."""
 
 
 class UnknownUser(ValueError):

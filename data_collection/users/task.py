@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from data_collection.events import Event
-from data_collection.users.hand import Hand
-from data_collection.users.tasks import BEFORE, KINDS, Task, begin
-from data_collection.users.view import View
+from data_collection.users.hand import CALM, OWN_HAND, Hand, own_habits
+from data_collection.users.tasks import BEFORE, EVERY_KIND, KINDS, Task, begin
+from data_collection.users.view import View, random_point
 
 _MOST_WINDOWS = 2
+_WANDERS = 0.3
+"""How often a various user moves somewhere between two tasks."""
 GIVE_UP_TICKS = 450
 """A task that is not done by then is over, its goal not reached."""
 _NOTHING_TO_DO_TICKS = 10
@@ -35,21 +37,26 @@ class Outcome:
 
 
 class TaskUser:
-    """Draws tasks from ``kinds`` at random; closes a window whenever more than two are open."""
+    """Draws tasks from ``kinds`` at random; closes a window whenever more than two are open.
+
+    ``various``: the seed also chooses the hand's habits and how many windows may be open,
+    and between two tasks the pointer sometimes wanders about.
+    """
 
     name = "task"
 
-    def __init__(self, kinds: Sequence[str] = KINDS) -> None:
+    def __init__(self, kinds: Sequence[str] = KINDS, various: bool = False) -> None:
         """Store the kinds of task and start with seed 0 before a screen of 512x384.
 
         Raises:
-            UnknownKind: a kind is not in ``KINDS``; the message names the nearest.
+            UnknownKind: a kind is not in ``EVERY_KIND``; the message names the nearest.
         """
         for kind in kinds:
-            if kind not in KINDS:
-                nearest = get_close_matches(kind, KINDS, n=1, cutoff=0.0)[0]
+            if kind not in EVERY_KIND:
+                nearest = get_close_matches(kind, EVERY_KIND, n=1, cutoff=0.0)[0]
                 raise UnknownKind(f"no kind of task {kind!r}; did you mean {nearest!r}?")
         self.kinds = tuple(kinds)
+        self.various = various
         self.outcomes: list[Outcome] = []
         self.reset(0, 512, 384)
 
@@ -61,7 +68,10 @@ class TaskUser:
     def reset(self, seed: int, width_px: int, height_px: int) -> None:
         """Start afresh before a screen of that size."""
         self._rng = np.random.Generator(np.random.Philox(seed))
-        self._hand = Hand(self._rng, width_px, height_px)
+        self._own = np.random.Generator(np.random.Philox(seed + OWN_HAND))
+        habits = own_habits(self._own) if self.various else CALM
+        self._most_windows = int(self._own.integers(1, 5)) if self.various else _MOST_WINDOWS
+        self._hand = Hand(self._rng, width_px, height_px, habits)
         self._todo: deque[list[Event]] = deque()
         self._task: Task | None = None
         self._over = True
@@ -102,6 +112,8 @@ class TaskUser:
             self.outcomes.append(Outcome(task.goal, reached, self._ticks))
             self._over = True
             self._todo.extend(self._hand.rest(int(self._rng.integers(3, 16))))
+            if self.various and self._own.random() < _WANDERS:
+                self._todo.extend(self._hand.move(*random_point(view.work_area, self._own)))
         else:
             self._todo.extend(task.next(view, self._hand, self._rng))
 
@@ -111,7 +123,7 @@ class TaskUser:
 
     def _draw(self, view: View) -> Task | None:
         """Draw a task that can be done now; close or open something where none can."""
-        kinds = list(self.kinds) if len(view.windows) <= _MOST_WINDOWS else ["close_window"]
+        kinds = list(self.kinds) if len(view.windows) <= self._most_windows else ["close_window"]
         order = [kinds[int(index)] for index in self._rng.permutation(len(kinds))]
         before = [BEFORE[kind] for kind in order if kind in BEFORE]
         for kind in (*order, *before, "close_window", "open_home"):

@@ -9,19 +9,24 @@ from dataclasses import dataclass
 class LaneConfig:
     """Shape of a batch: ``lanes`` rows of ``frames``, passages of ``segments`` segments.
 
-    ``workers`` threads read the clips of a batch; 0 reads them one after the other.
+    A passage may begin up to ``lead`` frames before the clip that was drawn for it; 0 is
+    half a segment. ``workers`` threads read the clips of a batch; 0 reads them one after the
+    other.
     """
 
     lanes: int = 4
     frames: int = 16
     segments: int = 3
+    lead: int = 0
     workers: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a number of workers that is none.
+        """Refuse a number of workers or of frames that is none.
 
         Raises:
             ValueError: it is below 0.
         """
+        if self.lead < 0:
+            raise ValueError(f"lead is 0 or more frames, not {self.lead}")
         if self.workers < 0:
             raise ValueError(f"workers is 0 or more, not {self.workers}")

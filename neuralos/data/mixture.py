@@ -21,6 +21,11 @@ LIVE_SOURCE = "live"
 """Whoever uses a window that feeds the run."""
 SOURCES = (BASE_SOURCE, LIVE_SOURCE)
 
+TRANSITION_WEIGHT = 5
+"""Clips of this weight hold a transition: 1/256 of their pixels change, as where a menu opens.
+
+A cursor on the move changes less."""
+
 _FLOOR = 2.0**-6
 """A clip never gets rarer than this by age alone."""
 
@@ -31,8 +36,10 @@ class Mixture:
 
     A clip's chance within its source halves for every ``half_life_clips`` clips of that
     source committed after it. No trace gets more than ``trace_cap`` of its source's draws
-    (1: no cap), as far as there are enough traces. ``fresh_rows`` lanes take the live clips
-    not yet used, while ``live_intake`` is on and that source has a weight.
+    (1: no cap), as far as there are enough traces. ``transitions`` is the share of a source's
+    draws that goes to clips in which much changes (0: none is set aside for them; NeuralOS,
+    section 3: challenging transitions). ``fresh_rows`` lanes take the live clips not yet
+    used, while ``live_intake`` is on and that source has a weight.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"base": 1.0, "live": 1.0})
@@ -40,6 +47,7 @@ class Mixture:
         default_factory=lambda: {"base": 100000.0, "live": 300.0}
     )
     trace_cap: float = 1.0
+    transitions: float = 0.0
     fresh_rows: int = 1
     live_intake: bool = True
 
@@ -47,11 +55,13 @@ class Mixture:
         """Refuse sources that there are not, and a cap that is no share.
 
         Raises:
-            ValueError: a source is unknown; the message names the nearest. Or the cap is
-                not above 0 and at most 1.
+            ValueError: a source is unknown; the message names the nearest. Or a share is
+                out of its range.
         """
         if not 0.0 < self.trace_cap <= 1.0:
             raise ValueError(f"trace_cap is a share, above 0 and at most 1, not {self.trace_cap}")
+        if not 0.0 <= self.transitions < 1.0:
+            raise ValueError(f"transitions is a share below 1, not {self.transitions}")
         for source in {**self.weights, **self.half_life_clips}:
             if source not in SOURCES:
                 raise ValueError(f"no source {source!r}; did you mean {nearest_source(source)!r}?")
@@ -78,6 +88,8 @@ def clip_chances(clips: Columns, mixture: Mixture) -> Floats:
         if len(at):
             recency = _recency(len(at), mixture.half_life_clips.get(source))
             share = _shares(clips.weight[at] * recency)
+            if mixture.transitions > 0.0:
+                share = _favour(share, clips.weight[at] >= TRANSITION_WEIGHT, mixture.transitions)
             if mixture.trace_cap < 1.0:
                 share = _cap_traces(share, clips.trace[at], clips.traces, mixture.trace_cap)
             chances[at] = share * mixture.weights.get(source, 0.0)
@@ -100,6 +112,18 @@ def _shares(amounts: Floats) -> Floats:
     """Return amounts that sum to 1."""
     shares: Floats = amounts / np.add.accumulate(amounts)[-1]
     return shares
+
+
+def _favour(share: Floats, favoured: npt.NDArray[np.bool_], wanted: float) -> Floats:
+    """Return shares of which the favoured ones together have ``wanted``, if there are others."""
+    if favoured.all() or not favoured.any():
+        return share
+    total = np.add.accumulate(np.where(favoured, share, 0.0))[-1]
+    rest = np.add.accumulate(np.where(favoured, 0.0, share))[-1]
+    if not total or not rest:
+        return share
+    scaled: Floats = share * np.where(favoured, wanted / total, (1.0 - wanted) / rest)
+    return scaled
 
 
 def _cap_traces(share: Floats, trace: Ints, traces: int, cap: float) -> Floats:

@@ -170,7 +170,8 @@ class SegmentSampler:
         at = np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1], side="right")
         row = self._rows[self._used[min(int(at), len(self._used) - 1)]]
         run = self._clips.run(row.trace_id, row.first_frame)
-        wanted = row.first_frame + int(rng.integers(-self._config.frames // 2, row.frames))
+        lead = self._config.lead or -(-self._config.frames // 2)
+        wanted = row.first_frame + int(rng.integers(-lead, row.frames))
         latest = end_frame(run) - self._config.frames
         lane.trace_id = row.trace_id
         lane.frame = max(run[0].first_frame + 1, min(wanted, latest))

@@ -69,6 +69,10 @@ def _type_in_terminal(view: View, rng: np.random.Generator) -> Task | None:
     return begin_typing(view, _new_name(view, rng), rng)
 
 
+def _say_in_terminal(view: View, rng: np.random.Generator) -> Task | None:
+    return begin_typing(view, "", rng)
+
+
 def _with_window(
     make: Callable[[WindowView], Task], fits: Callable[[WindowView, View], bool]
 ) -> Begin:
@@ -121,7 +125,11 @@ _BEGIN: dict[str, Begin] = {
 }
 
 KINDS = tuple(_BEGIN)
-"""What a task user may be told to do."""
+"""What a task user does unless it is told what."""
+
+_BEGIN["say_in_terminal"] = _say_in_terminal
+EVERY_KIND = tuple(_BEGIN)
+"""What a task user may be told to do: also to type in the terminal without making folders."""
 
 BEFORE = {"restore_window": "minimise_window", "open_folder": "create_folder"}
 """The kind of task that has to be done before one of another kind can be."""

@@ -109,3 +109,15 @@ def test_restored_lanes_go_on_where_they_were(make_rows: MakeRows) -> None:
         one.next()
     two.load_state_dict(one.state_dict())
     assert [one.next() for _ in range(8)] == [two.next() for _ in range(8)]
+
+
+def test_a_passage_begins_up_to_the_lead_before_its_clip(make_rows: MakeRows) -> None:
+    rows = make_rows("a", list(range(20)), 1)
+    rows[10] = replace(rows[10], weight=10**9)
+    clips = AdoptedClips()
+    clips.adopt(20, rows)
+    config = LaneConfig(lanes=8, frames=8, segments=1, lead=60)
+    lanes = SegmentSampler(config, 0, clips, NO_FRESH)
+    starts = [segment.first_frame for _ in range(40) for segment in lanes.next()]
+    assert min(starts) < 100
+    assert all(90 <= start < 165 for start in starts)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_collection.trace import ClipRow
 from neuralos.config import ConfigError
-from neuralos.data.mixture import Mixture, clip_chances
+from neuralos.data.mixture import TRANSITION_WEIGHT, Mixture, clip_chances
 from neuralos.data.rows import AdoptedClips
 from neuralos.run_config import NeuralosConfig, read_document
 
@@ -132,3 +132,27 @@ def test_a_cap_that_is_no_share_is_refused(cap: str) -> None:
     document = read_document(None, (f"mixture.trace_cap={cap}",))
     with pytest.raises(ConfigError, match="trace_cap"):
         NeuralosConfig.of(document)
+
+
+@settings(max_examples=40, deadline=None)
+@given(clip_rows(), st.sampled_from([0.25, 0.6, 0.9]))
+def test_transitions_get_their_share_of_each_source(rows: list[ClipRow], wanted: float) -> None:
+    plain, favoured = chances(rows, Mixture()), chances(rows, Mixture(transitions=wanted))
+    for source in ("base", "live"):
+        mine = np.array([row.source == source for row in rows])
+        busy = np.array([row.weight >= TRANSITION_WEIGHT for row in rows]) & mine
+        calm = mine & ~busy
+        if busy.any() and calm.any():
+            assert favoured[busy].sum() == pytest.approx(wanted * favoured[mine].sum())
+        else:
+            assert np.array_equal(favoured[mine], plain[mine])
+        for part in (busy, calm):
+            if part.any():
+                ratio = favoured[part] / plain[part]
+                assert ratio == pytest.approx(np.full(len(ratio), ratio[0]))
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
+def test_transitions_are_a_share_below_one(share: float) -> None:
+    with pytest.raises(ValueError, match="transitions"):
+        Mixture(transitions=share)
