@@ -8,8 +8,12 @@ import numpy.typing as npt
 from data_collection.action import Action
 from neuralos.shapes import SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, Screen
 
-ACTION_SIZE = 10
-"""x and y in screen pixels, three buttons held, three clicked, wheel notches, double click."""
+ACTION_SIZE = 11
+"""x and y in screen pixels, three buttons held, three clicked, wheel notches, double click, and
+the frame periods since the frame before: 1 unless frames were left out."""
+
+HELD, CLICKED, WHEEL, DOUBLE, PERIODS = slice(2, 5), slice(5, 8), 8, 9, 10
+"""Where in an action its numbers stand; those before are x and y."""
 
 KEY_SLOTS = 8
 """The first half are keys pressed in this frame, the second half keys held on."""
@@ -64,11 +68,16 @@ def enlarge_frame(
     return frame.repeat(screen.reduction, 0).repeat(screen.reduction, 1)
 
 
-def encode_action(action: Action) -> Floats:
-    """Return the numbers of an action, (A,)."""
+def encode_action(action: Action, periods: float = 1.0) -> Floats:
+    """Return the numbers of an action, (A,).
+
+    Args:
+        action: what happened.
+        periods: within how many frame periods of 1/15 s it did.
+    """
     wheel = max(-_WHEEL_MOST, min(_WHEEL_MOST, action.wheel_dy))
     numbers = (action.x_px, action.y_px, *action.held, *action.clicked)
-    return np.array((*numbers, wheel, action.clicks == 2), dtype=np.float32)
+    return np.array((*numbers, wheel, action.clicks == 2, periods), dtype=np.float32)
 
 
 def encode_keys(action: Action, previous: Action) -> Keys:

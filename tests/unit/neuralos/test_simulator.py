@@ -97,7 +97,7 @@ def test_cells_that_the_cursor_leaves_are_restored() -> None:
     code = fitted(frames, 96)
     latent = code.encode(torch.from_numpy(frames))[None]
     position = np.array([(5.0 * t, 3.75 * t) for t in range(12)])
-    action = torch.zeros(1, 12, 9)
+    action = torch.zeros(1, 12, 11)
     action[0, :, :2] = torch.from_numpy(position) * 4
     batch = Batch(
         latent,
@@ -137,6 +137,6 @@ def test_cursor_error_measures_the_shift() -> None:
 
 def test_button_events_reach_the_action() -> None:
     action = fold([ButtonChanged(Button.RIGHT, True, 40, 80)], Action())
-    assert encode_action(action).tolist() == [40, 80, 0, 0, 1, 0, 0, 1, 0, 0]
+    assert encode_action(action).tolist() == [40, 80, 0, 0, 1, 0, 0, 1, 0, 0, 1]
     twice = [ButtonChanged(Button.LEFT, down, 40, 80) for down in (True, False, True)]
-    assert encode_action(fold(twice, Action())).tolist() == [40, 80, 1, 0, 0, 1, 0, 0, 0, 1]
+    assert encode_action(fold(twice, Action())).tolist() == [40, 80, 1, 0, 0, 1, 0, 0, 0, 1, 1]
