@@ -18,6 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "traces": ("experiments.commands.traces:traces", "Look at traces, check, move, withdraw."),
     "serve": ("experiments.commands.serve:serve", "The server of a run that does not train."),
     "play": ("experiments.commands.play:play", "The simulator in the window."),
+    "checkpoint": (
+        "experiments.commands.checkpoint:checkpoint",
+        "Import the public model, check the import.",
+    ),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),
     "compare": ("experiments.commands.compare:compare", "Runs side by side, as a page."),
     "mcp": ("experiments.commands.mcp:mcp", "A run as tools for a language model's client."),

@@ -73,6 +73,7 @@ STATUS_OF: dict[str, Status] = {
     "LedgerDamaged": Status.CHECK_FAILED,
     "JournalCorrupt": Status.CHECK_FAILED,
     "CheckpointDamaged": Status.CHECK_FAILED,
+    "CheckpointRefused": Status.REFUSED,
     "ClipCorrupt": Status.CHECK_FAILED,
     "Diverged": Status.CHECK_FAILED,
     "DataLost": Status.CHECK_FAILED,

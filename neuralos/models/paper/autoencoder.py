@@ -1,0 +1,94 @@
+"""The public model's autoencoder: diffusers' ``AutoencoderKL`` and its latents' statistics."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from neuralos.models.autoencoder import Autoencoder
+from neuralos.models.paper.config import PaperConfig
+
+_HALF = 127.5
+
+
+class KlAutoencoder(Autoencoder):
+    """Frames to latents and back. Outside, latents are normalised per channel.
+
+    ``mean`` and ``std`` (C,) are the statistics of raw latents.
+    """
+
+    mean: Tensor
+    std: Tensor
+    fitted: Tensor
+
+    def __init__(self, config: PaperConfig) -> None:
+        super().__init__()
+        self.channels = config.channels
+        sizes = config.autoencoder
+        levels = len(sizes.widths)
+        self.kl = AutoencoderKL(
+            in_channels=3,
+            out_channels=3,
+            latent_channels=config.channels,
+            block_out_channels=sizes.widths,
+            layers_per_block=sizes.layers,
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            norm_num_groups=32,
+            act_fn="silu",
+            scaling_factor=1.0,
+            sample_size=config.height_px,
+        )
+        self.register_buffer("mean", torch.zeros(config.channels))
+        self.register_buffer("std", torch.ones(config.channels))
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether weights and statistics have been set."""
+        return bool(self.fitted)
+
+    def set_statistics(self, mean_C: Tensor, std_C: Tensor) -> None:
+        """Take the statistics of raw latents, after which the code is fitted."""
+        self.mean, self.std = mean_C, std_C
+        self.fitted = torch.ones((), dtype=torch.bool, device=mean_C.device)
+
+    def encode(self, frames_NYP3: Tensor) -> Tensor:
+        """Return the normalised latents (N, C, H, W) of frames (uint8): the codes' means."""
+        mean: Tensor = self.kl.encode(image_of(frames_NYP3)).latent_dist.mean
+        return self.normalise(mean)
+
+    def sample(self, image_N3YP: Tensor, noise_NCHW: Tensor) -> Tensor:
+        """Return raw latents drawn from the codes of images in [-1, 1], as published."""
+        code = self.kl.encode(image_N3YP).latent_dist
+        drawn: Tensor = code.mean + code.std * noise_NCHW
+        return drawn
+
+    def decode(self, latent_NCHW: Tensor) -> Tensor:
+        """Return the frames (N, Y, P, 3) uint8 of normalised latents."""
+        return frames_of(self.image(latent_NCHW))
+
+    def image(self, latent_NCHW: Tensor) -> Tensor:
+        """Return the images (N, 3, Y, P) of normalised latents, not yet cut to [-1, 1]."""
+        image: Tensor = self.kl.decode(self.denormalise(latent_NCHW)).sample
+        return image
+
+    def normalise(self, raw_NCHW: Tensor) -> Tensor:
+        """Return normalised latents."""
+        return (raw_NCHW - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
+
+    def denormalise(self, latent_NCHW: Tensor) -> Tensor:
+        """Return raw latents."""
+        return latent_NCHW * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+
+
+def image_of(frames_NYP3: Tensor) -> Tensor:
+    """Return images (N, 3, Y, P) in [-1, 1] of frames of bytes."""
+    return frames_NYP3.permute(0, 3, 1, 2).float() / _HALF - 1
+
+
+def frames_of(image_N3YP: Tensor) -> Tensor:
+    """Return frames of bytes (N, Y, P, 3); what lies between two levels is cut off."""
+    levels = (image_N3YP.clamp(-1, 1) + 1) * _HALF
+    return levels.permute(0, 2, 3, 1).to(torch.uint8)
