@@ -25,7 +25,11 @@ setup(
             for tail in ("", ".*")
         ]
     ),
-    package_data={"": ["py.typed"], "interactive": ["dashboard/*"]},
+    package_data={
+        "": ["py.typed"],
+        "interactive": ["dashboard/*"],
+        "neuralos": ["evaluation/*.json"],
+    },
     install_requires=[
         "torch>=2.6",
         "diffusers>=0.35",

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "experiments.commands.checkpoint:checkpoint",
         "Import the public model, check the import.",
     ),
+    "evaluate": ("experiments.commands.evaluate:evaluate", "How good a simulator is, in numbers."),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),
     "compare": ("experiments.commands.compare:compare", "Runs side by side, as a page."),
     "mcp": ("experiments.commands.mcp:mcp", "A run as tools for a language model's client."),
@@ -64,3 +65,7 @@ def cli(**_: Any) -> None:
 def main() -> None:
     """Run the console script."""
     sys.exit(run_cli(cli, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

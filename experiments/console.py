@@ -52,6 +52,8 @@ STATUS_OF: dict[str, Status] = {
     "UnknownUser": Status.USAGE,
     "UnknownDesktop": Status.USAGE,
     "UnknownFormat": Status.USAGE,
+    "UnknownSuite": Status.USAGE,
+    "SuiteMismatch": Status.CHECK_FAILED,
     "ImportSourceMissing": Status.USAGE,
     "ExportExists": Status.REFUSED,
     "ExportUnwritable": Status.ENVIRONMENT,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from interactive.record.durable import sync_folder, write_whole
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
 
 
@@ -71,7 +71,7 @@ class CheckpointLibrary:
         try:
             save(partial)
             whole = Manifest(**{**asdict(manifest), "files": _hash_files(partial)})
-            write_whole(partial / _MANIFEST, json.dumps(asdict(whole), indent=1))
+            write_whole(partial / MANIFEST, json.dumps(asdict(whole), indent=1))
             target = self.path(manifest.id)
             if target.exists():
                 shutil.rmtree(target)
@@ -154,7 +154,7 @@ class CheckpointLibrary:
 
     def _manifest(self, folder: Path) -> Manifest:
         try:
-            manifest = Manifest(**json.loads((folder / _MANIFEST).read_text("utf-8")))
+            manifest = Manifest(**json.loads((folder / MANIFEST).read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise CheckpointDamaged(f"checkpoint {folder.name}: no manifest: {error}") from error
         if manifest.id != folder.name:

@@ -86,6 +86,13 @@ class ScriptedDesktop:
         """Return what is on the screen as a JSON object; see ``readable_state``."""
         return readable_state(self._session, self._pointer, self.width_px, self.height_px)
 
+    @property
+    def bare_frame(self) -> Frame:
+        """The last frame without its cursor, which nobody writes to; for measuring what moved."""
+        frame = self._background.view()
+        frame.flags.writeable = False
+        return frame
+
     def close(self) -> None:
         """Release nothing: there is nothing to release."""
 
