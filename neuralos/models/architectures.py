@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from neuralos.models.config import SimulatorConfig
+from neuralos.models.fast.simulator import FastSimulator
 from neuralos.models.gated import GatedSimulator
 from neuralos.models.simulator import Simulator
+
+_KINDS: Mapping[str, Callable[[SimulatorConfig], Simulator]] = {
+    "gated": GatedSimulator,
+    "fast": FastSimulator,
+}
 
 
 def make_simulator(config: SimulatorConfig) -> Simulator:
     """Return a simulator of the configuration's architecture, its weights drawn at random."""
-    return GatedSimulator(config)
+    return _KINDS[config.architecture](config)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from neuralos.models.fast.config import FastConfig
 from neuralos.shapes import Screen
 
-ARCHITECTURES = ("gated",)
+ARCHITECTURES = ("gated", "fast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ class DenoiserConfig:
 
 @dataclass(frozen=True, slots=True)
 class SimulatorConfig:
-    """Sizes of the simulator; ``components`` are the channels of a latent."""
+    """Sizes of the simulator; ``components`` are the channels of a latent.
+
+    ``rnn`` and ``denoiser`` belong to the architecture ``gated``, ``fast`` to ``fast``.
+    """
 
     architecture: str = "gated"
     components: int = 96
@@ -51,6 +55,7 @@ class SimulatorConfig:
     screen: Screen = field(default_factory=Screen)
     rnn: RnnConfig = field(default_factory=RnnConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    fast: FastConfig = field(default_factory=FastConfig)
 
     def __post_init__(self) -> None:
         """Refuse an architecture that there is not.

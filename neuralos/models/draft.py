@@ -48,7 +48,7 @@ class Draft(nn.Module):
         shape = self.shape(tracked_NR).softmax(1)
         looks = (looks * shape.view(-1, 1, _SHAPES, 1)).sum(2)
         plain, tinted = looks.split((self.channels, _BENEATH * self.channels), 2)
-        beneath = torch.tanh(pick(scene[:, :_BENEATH], cells) / 4).unsqueeze(3)
+        beneath = torch.tanh(pick(scene[:, :_BENEATH], cells, self.table.screen) / 4).unsqueeze(3)
         tinted = (tinted.view(*tinted.shape[:2], _BENEATH, -1) * beneath).sum(2)
         drawn: Tensor = scene + place(plain + tinted, cells, self.table.screen)
         return drawn

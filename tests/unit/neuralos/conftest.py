@@ -55,6 +55,44 @@ frames = 5
 columns = 3
 """
 
+MICRO_FAST = """
+[simulator]
+architecture = "fast"
+components = 12
+sampler_steps = 2
+
+[simulator.fast]
+autoencoder = "patches"
+spill = 0
+
+[simulator.fast.inputs]
+table = 4
+keys = 4
+waves = 3
+
+[simulator.fast.tracker]
+glance = [8, 8]
+hidden = 16
+coarse = 16
+context = 4
+
+[simulator.fast.renderer]
+widths = [16, 16]
+layers = 1
+attention = [false, true]
+head_channels = 8
+groups = 4
+
+[lanes]
+lanes = 2
+frames = 4
+segments = 2
+
+[training]
+first_clips = 4
+fit_clips = 4
+"""
+
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ClipRow]]:
@@ -79,6 +117,14 @@ def micro_config(tmp_path: Path) -> Path:
     """A configuration file of the smallest simulator."""
     path = tmp_path / "micro.toml"
     path.write_text(MICRO, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def fast_config(tmp_path: Path) -> Path:
+    """A configuration file of the smallest simulator of the architecture ``fast``."""
+    path = tmp_path / "fast.toml"
+    path.write_text(MICRO_FAST, encoding="utf-8")
     return path
 
 
