@@ -28,7 +28,7 @@ setup(
     package_data={
         "": ["py.typed"],
         "interactive": ["dashboard/*"],
-        "neuralos": ["evaluation/*.json"],
+        "neuralos": ["evaluation/*.json", "bases/*/*"],
     },
     install_requires=[
         "torch>=2.6",

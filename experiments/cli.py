@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Import the public model, check the import.",
     ),
     "evaluate": ("experiments.commands.evaluate:evaluate", "How good a simulator is, in numbers."),
+    "bases": ("experiments.commands.bases:bases", "The trained simulators that come with it."),
     "ctl": ("experiments.commands.ctl:ctl", "Look at a run, steer it, replay it."),
     "compare": ("experiments.commands.compare:compare", "Runs side by side, as a page."),
     "mcp": ("experiments.commands.mcp:mcp", "A run as tools for a language model's client."),

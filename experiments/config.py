@@ -11,11 +11,13 @@ import click
 
 from experiments.base_data import BaseConfig
 from experiments.code_version import code_version
+from experiments.starting import keep_start, laid_over_start
 from interactive.policy import Policy
 from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.steering.boundary import Cadence
 from neuralos.config import ConfigError, Document, read_document, to_toml
 from neuralos.run_config import SECTIONS, NeuralosConfig
+from neuralos.training.config import TrainingConfig
 
 OWN_SECTIONS = ("base", "steering", "policy")
 ENTRY_POINT = "neuralos.control:create_trainer"
@@ -76,6 +78,9 @@ def load_config(path: Path | None, overrides: tuple[str, ...], seed: int | None)
         overrides = (*overrides, f"training.seed={seed}")
     document = read_document(path, overrides)
     document.check_sections([*SECTIONS, *OWN_SECTIONS])
+    start = document.section("training", TrainingConfig).start
+    if start:
+        document = laid_over_start(document, start)
     return HarnessConfig(*_own(document), NeuralosConfig.of(document))
 
 
@@ -122,6 +127,8 @@ def open_or_create(path: Path, config: HarnessConfig, say: Callable[[str], None]
         if folder.config.read_text("utf-8") != text:
             say(f"continuing {path} with its own configuration, {folder.config}")
         return folder
+    if config.neuralos.training.start:
+        keep_start(RunFolder(path), config.neuralos.training.start)
     info = RunInfo(entry_point=ENTRY_POINT, seed=config.seed, code_version=code_version())
     return RunFolder.create(path, config=text, info=info)
 

@@ -32,6 +32,7 @@ from data_collection.window.window import Window, WindowConfig
 from experiments.clocks import stamp_with
 from experiments.console import Failure, Status
 from interactive.record.checkpoints import CheckpointLibrary
+from neuralos.bases import base_folder, base_names
 
 STATUS_PERIOD_S = 1.0
 DRAIN_S = 6.0
@@ -111,6 +112,11 @@ def desktops_of(name: str, profile: str = PROFILES[0]) -> tuple[Desktops, str]:
         return Desktops(ScriptedDesktop()), "real"
     if name == "x11":
         return Desktops(real_desktop(profile)), "real"
+    if name in base_names():
+        folder = base_folder(name)
+        return Desktops(
+            ScriptedDesktop(), lambda: simulator_desktop(str(folder), None)
+        ), "simulator"
     if Path(name).is_dir():
         path = Path(name).resolve()
         CheckpointLibrary(path.parent).verify(path.name)
@@ -119,7 +125,7 @@ def desktops_of(name: str, profile: str = PROFILES[0]) -> tuple[Desktops, str]:
         Status.USAGE,
         "unknown_desktop",
         f"no desktop {name!r}.",
-        "Say scripted, x11, or the folder of a checkpoint.",
+        f"Say {', '.join(('scripted', 'x11', *base_names()))}, or the folder of a checkpoint.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,7 @@ from neuralos.run_config import NeuralosConfig
 from neuralos.training.objective import segment_loss
 from neuralos.training.optim import Optimizer
 from neuralos.training.trainer import Trainer
+from neuralos.weights import load_weights
 
 
 def make_deterministic() -> None:
@@ -33,7 +35,10 @@ def build_simulator(config: SimulatorConfig, seed: int) -> Simulator:
 
 
 def build_trainer(
-    config: NeuralosConfig, source: ClipSource, clock: Callable[[], float]
+    config: NeuralosConfig,
+    source: ClipSource,
+    clock: Callable[[], float],
+    start: Path | None = None,
 ) -> Trainer:
     """Return a trainer before its first step, without data.
 
@@ -41,8 +46,14 @@ def build_trainer(
         config: what to build.
         source: reads the clips of rows.
         clock: seconds, for the timings of reports only.
+        start: the folder of a simulator whose weights it begins with; fresh ones if None.
+
+    Raises:
+        ValueError: ``start`` is missing, damaged, or of other sizes; the message names the tensor.
     """
     simulator = build_simulator(config.simulator, config.training.seed)
+    if start is not None:
+        simulator.load_state_dict(load_weights(start, simulator))
     return Trainer(
         config=config.training,
         lanes=config.lanes,

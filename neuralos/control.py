@@ -38,6 +38,8 @@ from neuralos.training.evaluate import evaluate_rollout, held_out_recording
 from neuralos.training.trainer import Trainer
 
 TRACES_FOLDER = "traces"
+START_FOLDER = "start"
+"""Holds a copy of what the run begins with, so that replays begin with the same."""
 ROLLOUTS_FOLDER = "rollouts"
 ROLLOUT = "rollout"
 _HIGHEST_WEIGHT = 1e3
@@ -330,7 +332,8 @@ def create_trainer(config_path: Path, run_dir: Path) -> SteeredTrainer:
     make_deterministic()
     config = read_config(config_path)
     traces = run_dir / TRACES_FOLDER
-    trainer = build_trainer(config, clips_of(traces), time.perf_counter)
+    start = run_dir / START_FOLDER if config.training.start else None
+    trainer = build_trainer(config, clips_of(traces), time.perf_counter, start)
     return SteeredTrainer(trainer, config, run_dir)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from neuralos.config import ConfigError, read_document, to_toml
@@ -17,6 +18,10 @@ from neuralos.training.checkpoint import read_json, read_tensors, write_json, wr
 WEIGHTS_FILE = "simulator.safetensors"
 ABOUT_FILE = "simulator.json"
 SIZES_FILE = "simulator.toml"
+
+PRECISION, HALF = "precision", "half"
+_KEPT_WHOLE = "autoencoder."
+"""Latents of the same digest must be the same, so what makes them is never halved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,26 @@ def save_simulator(
     )
 
 
+def write_halved(source: Path, folder: Path) -> None:
+    """Write what ``save_simulator`` wrote into another folder, its weights in half precision.
+
+    Raises:
+        ValueError: it does not load, or a weight is too large; the message names the tensor.
+    """
+    simulator = load_simulator(source).simulator
+    tensors = {}
+    for name, tensor in simulator.state_dict().items():
+        if tensor.dtype is torch.float32 and not name.startswith(_KEPT_WHOLE):
+            tensors[name] = tensor.half()
+            if not torch.isfinite(tensors[name]).all():
+                raise ValueError(f"tensor {name!r} does not fit into half precision")
+        else:
+            tensors[name] = tensor
+    write_tensors(folder / WEIGHTS_FILE, tensors)
+    (folder / SIZES_FILE).write_bytes((source / SIZES_FILE).read_bytes())
+    write_json(folder / ABOUT_FILE, {**read_json(source / ABOUT_FILE), PRECISION: HALF})
+
+
 def load_simulator(folder: Path) -> PlayableSimulator:
     """Read what ``save_simulator`` wrote.
 
@@ -51,7 +76,17 @@ def load_simulator(folder: Path) -> PlayableSimulator:
         raise ValueError(str(error)) from None
     about = read_json(folder / ABOUT_FILE)
     simulator = make_simulator(config)
-    simulator.load_state_dict(read_tensors(folder / WEIGHTS_FILE, simulator.state_dict()))
+    simulator.load_state_dict(load_weights(folder, simulator))
     if simulator.autoencoder.digest() != about["autoencoder_digest"]:
         raise ValueError(f"{WEIGHTS_FILE}: the autoencoder's tensors are not those that were saved")
     return PlayableSimulator(simulator.eval(), int(about["step"]))
+
+
+def load_weights(folder: Path, like: Simulator) -> dict[str, Tensor]:
+    """Return the tensors that ``save_simulator`` or ``write_halved`` wrote.
+
+    Raises:
+        ValueError: they are missing, damaged, or do not fit; the message names the tensor.
+    """
+    halved = read_json(folder / ABOUT_FILE).get(PRECISION) == HALF
+    return read_tensors(folder / WEIGHTS_FILE, like.state_dict(), halved=halved)

@@ -12,10 +12,11 @@ from experiments.console import emit, json_option
 from experiments.durations import Duration
 from experiments.ending import Ending
 from experiments.recording import Sitter, desktops_of, record_to_store
+from neuralos.bases import DEFAULT_BASE
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("checkpoint", default=DEFAULT_BASE)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -28,20 +29,21 @@ from experiments.recording import Sitter, desktops_of, record_to_store
 @host_key_option
 @json_option
 def play(
-    checkpoint: Path,
+    checkpoint: str,
     out: Path,
     seconds: float | None,
     seed: int,
     host_key: str,
     as_json: bool,
 ) -> None:
-    """Use the simulator of CHECKPOINT in the window.
+    """Use the simulator of CHECKPOINT in the window: a folder, or a base that comes with it.
 
+    Without CHECKPOINT the shipped base is played; `neuralos bases list` shows what there is.
     The scripted desktop is shown until the simulator is up, and gives it its first frames.
     Right Ctrl + F6 changes between the two. Nothing is recorded unless you ask for it
     (Right Ctrl + F9).
     """
-    desktops, start_on = desktops_of(str(checkpoint))
+    desktops, start_on = desktops_of(checkpoint)
     sitter = Sitter(seed=seed)
     config = sitter.config("person", start_on=start_on, record=False)
     with Ending(seconds) as ending:

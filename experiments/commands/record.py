@@ -31,7 +31,7 @@ from neuralos.data.mixture import LIVE_SOURCE
     "--desktop",
     default="scripted",
     show_default=True,
-    help="scripted, x11 (a real one), or a checkpoint's folder.",
+    help="scripted, x11 (a real one), a shipped base, or a checkpoint's folder.",
 )
 @click.option(
     "--profile",

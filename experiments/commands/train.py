@@ -23,6 +23,9 @@ from experiments.summary import newest_checkpoint
     show_default=True,
     help="Run folder; one that exists is continued.",
 )
+@click.option(
+    "--from", "start", default="", help="Begin with a shipped base, or a checkpoint's folder."
+)
 @click.option("--seed", type=int, default=None, help="Seed of the run and its base data.")
 @loop_options
 @set_option
@@ -30,6 +33,7 @@ from experiments.summary import newest_checkpoint
 def train(
     config: Path | None,
     run: Path,
+    start: str,
     seconds: float | None,
     seed: int | None,
     wandb_mode: str,
@@ -52,6 +56,8 @@ def train(
             "the simulator's own trainer runs on one rank.",
             "Start it without torchrun; loops of your own may have several (docs/control.md).",
         )
+    if start:
+        overrides = (*overrides, f'training.start="{start}"')
     options = LoopOptions(
         run=run,
         command="train",

@@ -118,6 +118,11 @@ class RunFolder:
         return self.path / "traces"
 
     @property
+    def start(self) -> Path:
+        """Return the folder of what the trainer begins with, if it begins with something."""
+        return self.path / "start"
+
+    @property
     def wandb(self) -> Path:
         """Return the mirror's folder."""
         return self.path / "wandb"

@@ -217,6 +217,7 @@ def shadow(run: RunFolder, source: RunFolder, config: str) -> None:
         part.mkdir(exist_ok=True)
     _write_once(run.config, config)
     _link(run.traces, source.traces)
+    _link(run.start, source.start)
     if not run.info_file.exists():
         write_info(run, replace(source.info(), fingerprint={}))
 

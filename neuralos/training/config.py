@@ -43,10 +43,12 @@ class TrainingConfig:
     """How training begins and what it keeps.
 
     ``first_clips`` must be adopted before the first step; the patch code is fitted on
-    ``fit_clips`` of those; the latents of ``cached_clips`` are kept.
+    ``fit_clips`` of those; the latents of ``cached_clips`` are kept. ``start`` names what
+    it begins with: a shipped base, or the folder of a checkpoint; nothing if empty.
     """
 
     seed: int = 0
+    start: str = ""
     first_clips: int = 24
     fit_clips: int = 120
     cached_clips: int = 1600

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -10,13 +13,16 @@ import pytest
 
 from data_collection.clock import SystemClock
 from data_collection.desktops.scripted import ScriptedDesktop
+from data_collection.recording.happenings import HAPPENINGS
 from data_collection.storage.reading import read_clip
 from data_collection.storage.store import TraceStore
 from data_collection.trace import ClipRow
 from experiments.base_data import BaseConfig, NeverWithout, make_base, missing_traces
 from experiments.config import load_config
+from neuralos.bases import base_folder, base_names
 from neuralos.config import ConfigError
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 WITHOUT = ("browser_launch", "folder_creation")
 USERS = {"various:windows": 1.0, "explorer": 2.0, "task:say_in_terminal": 1.0}
 
@@ -116,3 +122,31 @@ def test_users_with_a_colon_in_their_name_survive_the_resolved_configuration(
     file = tmp_path / "config.toml"
     file.write_text(config.to_toml())
     assert load_config(file, (), None).base == config.base
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.toml")), ids=lambda file: file.stem)
+def test_every_configuration_that_comes_with_it_is_read(file: Path) -> None:
+    assert load_config(file, (), None).to_toml()
+
+
+def test_a_base_without_launches_has_no_users_who_need_them() -> None:
+    base = load_config(CONFIGS / "base-without-launch.toml", (), None).base
+    whole = load_config(CONFIGS / "base.toml", (), None).base
+    assert set(base.without) == set(HAPPENINGS)
+    assert not whole.without
+    assert not {name for name in base.users if "browse" in name or "folder" in name}
+
+
+def test_the_wheel_holds_every_file_of_the_bases() -> None:
+    code = (
+        "import json; from setuptools import Distribution; from distutils.core import run_setup;"
+        "build = run_setup('setup.py', stop_after='init').get_command_obj('build_py');"
+        "build.ensure_finalized();"
+        "print(json.dumps({where: files for _, where, _, files in build.data_files}))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    said = subprocess.run(command, cwd=CONFIGS.parent, capture_output=True, text=True, check=True)
+    packaged = json.loads(said.stdout.splitlines()[-1])
+    for name in base_names():
+        for file in base_folder(name).iterdir():
+            assert f"bases/{name}/{file.name}" in packaged["neuralos"]
