@@ -9,9 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from neuralos.checkpoints.folder import is_parts
+from neuralos.checkpoints.playing import load_paper, save_paper
 from neuralos.config import ConfigError, read_document, to_toml
 from neuralos.models.architectures import make_simulator
+from neuralos.models.autoencoder import Autoencoder
 from neuralos.models.config import SimulatorConfig
+from neuralos.models.paper.simulator import PaperSimulator
 from neuralos.models.simulator import Simulator
 from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
 
@@ -35,13 +39,23 @@ class PlayableSimulator:
 def save_simulator(
     folder: Path, simulator: Simulator, average: Mapping[str, Tensor], step: int
 ) -> None:
-    """Write the averaged weights, sizes and step of a simulator into a folder."""
-    write_tensors(folder / WEIGHTS_FILE, {**simulator.state_dict(), **average})
-    sizes = to_toml({"simulator": simulator.config})
-    (folder / SIZES_FILE).write_text(sizes, encoding="utf-8")
-    write_json(
-        folder / ABOUT_FILE, {"step": step, "autoencoder_digest": simulator.autoencoder.digest()}
-    )
+    """Write the averaged weights, sizes and step of a simulator into a folder.
+
+    Those of the public architecture are written as parts that other tools open.
+    """
+    if isinstance(simulator, PaperSimulator):
+        save_paper(folder, simulator, average)
+    else:
+        write_tensors(folder / WEIGHTS_FILE, {**simulator.state_dict(), **average})
+        sizes = to_toml({"simulator": simulator.config})
+        (folder / SIZES_FILE).write_text(sizes, encoding="utf-8")
+    write_about(folder, step, simulator.autoencoder)
+
+
+def write_about(folder: Path, step: int, autoencoder: Autoencoder) -> None:
+    """Write what is known of a simulator; without it, a folder is none to play."""
+    about = {"step": step, "autoencoder_digest": autoencoder.digest()}
+    write_json(folder / ABOUT_FILE, about)
 
 
 def write_halved(source: Path, folder: Path) -> None:
@@ -65,11 +79,14 @@ def write_halved(source: Path, folder: Path) -> None:
 
 
 def load_simulator(folder: Path) -> PlayableSimulator:
-    """Read what ``save_simulator`` wrote.
+    """Read what ``save_simulator`` wrote, or ``neuralos checkpoint import``.
 
     Raises:
         ValueError: a file is missing, damaged, or does not fit; the message names the tensor.
     """
+    if is_parts(folder):
+        about = read_json(folder / ABOUT_FILE)
+        return PlayableSimulator(load_paper(folder).eval(), int(about["step"]))
     try:
         config = read_document(folder / SIZES_FILE).section("simulator", SimulatorConfig)
     except ConfigError as error:

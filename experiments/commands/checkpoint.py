@@ -38,6 +38,13 @@ def checkpoint() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The statistics of latents; else latent_stats.json beside the weights.",
 )
+@click.option(
+    "--sampler-steps",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Steps in which a frame is drawn when the checkpoint is played.",
+)
 @click.option("--average", is_flag=True, help="Take the averaged weights (model_ema).")
 @json_option
 def import_checkpoint(
@@ -46,6 +53,7 @@ def import_checkpoint(
     prediction: str | None,
     head_channels: int | None,
     stats: Path | None,
+    sampler_steps: int,
     average: bool,
     as_json: bool,
 ) -> int:
@@ -54,11 +62,12 @@ def import_checkpoint(
     SOURCE is a folder with model.safetensors (which may be a zip made by torch.save), or
     that file. Sizes are read from the tensors. Nothing in it is run.
     """
+    from neuralos.checkpoints.folder import Sampling
     from neuralos.checkpoints.importing import import_public
     from neuralos.checkpoints.public import ImportChoices
 
     choices = ImportChoices(head_channels, prediction, stats, average)
-    imported = import_public(source, out, choices)
+    imported = import_public(source, out, choices, Sampling(sampler_steps))
     for line in imported.notes:
         note(line)
     ok = all(quantity.ok for quantity in imported.quantities)

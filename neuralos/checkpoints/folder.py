@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,38 @@ _CLASSES = {
 }
 
 
-def save_parts(folder: Path, parts: PaperParts) -> None:
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a checkpoint is played: in how many steps of the sampler."""
+
+    steps: int = 2
+
+
+def save_parts(
+    folder: Path,
+    parts: PaperParts,
+    sampling: Sampling,
+    instead: Mapping[str, Mapping[str, Tensor]] | None = None,
+) -> None:
     """Write the parts as ``unet``, ``vae`` and ``temporal_encoder``, with an index.
 
     The statistics of the latents stand in the autoencoder's configuration, where diffusers
     has keys for them.
+
+    Args:
+        folder: where to.
+        parts: what to write.
+        sampling: how it is to be played.
+        instead: by part, tensors to write in place of its own, such as averages.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SIZES_FILE).write_text(to_toml({"paper": parts.config}), encoding="utf-8")
+    sizes = to_toml({"sampling": sampling, "paper": parts.config})
+    (folder / SIZES_FILE).write_text(sizes, encoding="utf-8")
     for name, module in parts.modules().items():
         (folder / name).mkdir(exist_ok=True)
         _write_json(folder / name / CONFIG_FILE, _config_of(name, module, parts))
-        save_file(_own_memory(module), folder / name / WEIGHTS_FILE, metadata={"format": "pt"})
+        tensors = _own_memory({**module.state_dict(), **(instead or {}).get(name, {})})
+        save_file(tensors, folder / name / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / SCHEDULER_FOLDER).mkdir(exist_ok=True)
     _write_json(folder / SCHEDULER_FOLDER / "scheduler_config.json", _scheduler(parts.config))
     # Last, since a folder without it is no checkpoint.
@@ -52,7 +72,7 @@ def save_parts(folder: Path, parts: PaperParts) -> None:
     _write_json(folder / INDEX_FILE, {**index, **{name: list(_CLASSES[name]) for name in _CLASSES}})
 
 
-def load_parts(folder: Path) -> PaperParts:
+def load_parts(folder: Path) -> tuple[PaperParts, Sampling]:
     """Read what ``save_parts`` wrote, ready to draw.
 
     Raises:
@@ -60,17 +80,22 @@ def load_parts(folder: Path) -> PaperParts:
             shape, not finite or not of this model; the message names it.
     """
     try:
-        config = read_document(folder / SIZES_FILE).section("paper", PaperConfig)
+        document = read_document(folder / SIZES_FILE)
+        config = document.section("paper", PaperConfig)
+        sampling = document.section("sampling", Sampling)
     except ConfigError as error:
         raise CheckpointRefused(str(error)) from None
     parts = PaperParts.blank(config)
     for name, module in parts.modules().items():
-        tensors = read_container(folder / name / WEIGHTS_FILE)
-        _check(name, tensors, module.state_dict())
+        try:
+            tensors = read_container(folder / name / WEIGHTS_FILE)
+            _check(tensors, module.state_dict())
+        except CheckpointRefused as error:
+            raise CheckpointRefused(f"{name}: {error}", error.hint) from None
         module.load_state_dict(tensors, assign=True)
         module.eval()
     parts.autoencoder.set_statistics(*_statistics(folder / "vae" / CONFIG_FILE, config.channels))
-    return parts
+    return parts, sampling
 
 
 def is_parts(folder: Path) -> bool:
@@ -108,31 +133,29 @@ def _scheduler(config: PaperConfig) -> dict[str, Any]:
     }
 
 
-def _own_memory(module: nn.Module) -> dict[str, Tensor]:
+def _own_memory(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors that share no memory, as safetensors wants them."""
     tensors = {}
-    for name, tensor in module.state_dict().items():
+    for name, tensor in named.items():
         whole = tensor.detach().contiguous()
         shared = whole.untyped_storage().nbytes() != whole.numel() * whole.element_size()
         tensors[name] = whole.clone() if shared else whole
     return tensors
 
 
-def _check(part: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+def _check(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
     for name, wanted in like.items():
         found = tensors.get(name)
         if found is None:
-            raise CheckpointRefused(f"{part}: tensor {name!r} is missing")
+            raise CheckpointRefused(f"tensor {name!r} is missing")
         if found.shape != wanted.shape:
-            shapes = f"{tuple(found.shape)}, not {tuple(wanted.shape)}"
-            raise CheckpointRefused(f"{part}: tensor {name!r} is {shapes}")
-        try:
-            check_finite(name, found)
-        except CheckpointRefused as error:
-            raise CheckpointRefused(f"{part}: {error}") from None
+            raise CheckpointRefused(
+                f"tensor {name!r} is {tuple(found.shape)}, not {tuple(wanted.shape)}"
+            )
+        check_finite(name, found)
     for name in tensors:
         if name not in like:
-            raise CheckpointRefused(f"{part}: tensor {name!r} is not of this model")
+            raise CheckpointRefused(f"tensor {name!r} is not of this model")
 
 
 def _statistics(path: Path, channels: int) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from neuralos.checkpoints.folder import WEIGHTS_FILE, save_parts
+from neuralos.checkpoints.folder import WEIGHTS_FILE, Sampling, save_parts
 from neuralos.checkpoints.public import ImportChoices, read_public, to_parts
 from neuralos.checkpoints.quantity import Quantity
 from neuralos.checkpoints.refusal import CheckpointRefused
 from neuralos.models.paper.parts import PaperParts
+from neuralos.weights import write_about
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,14 @@ class Imported:
         return ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
 
 
-def import_public(source: Path, out: Path, choices: ImportChoices) -> Imported:
+def import_public(source: Path, out: Path, choices: ImportChoices, sampling: Sampling) -> Imported:
     """Read a public checkpoint, write it as a folder of ours and read that back.
+
+    Args:
+        source: the published folder, or its file of weights.
+        out: the folder to make.
+        choices: what the checkpoint does not show.
+        sampling: how it is to be played.
 
     Raises:
         CheckpointRefused: it cannot be taken, or there is something at ``out``.
@@ -42,7 +49,8 @@ def import_public(source: Path, out: Path, choices: ImportChoices) -> Imported:
         raise CheckpointRefused(f"{out} is there already", "Name a folder that is not there yet.")
     public = read_public(source, choices)
     parts = to_parts(public, choices.average)
-    save_parts(out, parts)
+    save_parts(out, parts, sampling)
+    write_about(out, 0, parts.autoencoder)
     counts = {
         name: sum(parameter.numel() for parameter in module.parameters())
         for name, module in parts.modules().items()

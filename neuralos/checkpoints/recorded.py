@@ -111,8 +111,8 @@ def schedule_values(bench: Bench) -> dict[str, Tensor]:
     for steps in bench.numbers(r"sched/ddim(\d+)/"):
         ladder = Ladder.of(table, steps)
         values[f"sched/ddim{steps}/timesteps"] = torch.tensor(ladder.timesteps)
-        values[f"sched/ddim{steps}/alpha"] = ladder.alphas
-        values[f"sched/ddim{steps}/alpha_prev"] = ladder.lower
+        values[f"sched/ddim{steps}/alpha"] = torch.tensor(ladder.alphas)
+        values[f"sched/ddim{steps}/alpha_prev"] = torch.tensor(ladder.lower)
     return values
 
 
@@ -123,13 +123,15 @@ def sampler_values(bench: Bench) -> dict[str, Tensor]:
     network, values = network_of(bench.parts, bench.inputs["ddim/cond"]), dict[str, Tensor]()
     for prediction in ("x0", "eps"):
         for steps in bench.numbers(rf"ddim(\d+)/{prediction}/"):
-            root = f"ddim{steps}/{prediction}"
-            for index, seen in enumerate(evaluations(network, noise, table, steps, prediction)):
+            root, ladder = f"ddim{steps}/{prediction}", Ladder.of(table, steps)
+            for index, seen in enumerate(evaluations(network, noise, ladder, prediction)):
                 values[f"{root}/eval{index}/t"] = torch.full((len(noise),), seen.timestep)
                 values[f"{root}/eval{index}/pred_x0"] = seen.clean_NCHW
                 values[f"{root}/eval{index}/x_next"] = seen.next_NCHW
-            values[f"{root}/sample"] = sample_ddim(network, noise, table, steps, prediction)
-        values[f"single/{prediction}/sample"] = sample_ddim(network, noise, table, 1, prediction)
+            values[f"{root}/sample"] = sample_ddim(network, noise, ladder, prediction)
+        values[f"single/{prediction}/sample"] = sample_ddim(
+            network, noise, Ladder.of(table, 1), prediction
+        )
     return values
 
 

@@ -15,7 +15,7 @@ from neuralos.checkpoints.recorded import (
     network_of,
     state_values,
 )
-from neuralos.diffusion.ddim import sample_ddim
+from neuralos.diffusion.ddim import Ladder, sample_ddim
 from neuralos.models.paper.inputs import BrowserInputs
 
 PADDING = "padding"
@@ -65,8 +65,8 @@ def _run(bench: Bench, root: str, session: Mapping[str, Any]) -> dict[str, Tenso
         values[f"{here}rnn_out"] = context
         values |= state_values(f"{here}state/", track)
         network, prediction = network_of(parts, context), parts.config.prediction
-        noise = bench.inputs[f"{here}noise"]
-        latent = sample_ddim(network, noise, parts.table(), steps, prediction)
+        noise, ladder = bench.inputs[f"{here}noise"], Ladder.of(parts.table(), steps)
+        latent = sample_ddim(network, noise, ladder, prediction)
         values |= frame_values(here, parts, latent)
     return values
 

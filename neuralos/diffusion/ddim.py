@@ -35,8 +35,8 @@ class Ladder:
     """
 
     timesteps: tuple[int, ...]
-    alphas: Tensor
-    lower: Tensor
+    alphas: tuple[float, ...]
+    lower: tuple[float, ...]
 
     @classmethod
     def of(cls, table: NoiseTable, steps: int) -> Ladder:
@@ -59,40 +59,34 @@ class Ladder:
                 f"{steps} sampler steps end beyond the noise schedule; a divisor of "
                 f"{table.timesteps} never does"
             )
-        alphas = table.alpha_S[rising]
-        below = table.alpha_S[[0, *rising[:-1]]]
-        return cls(tuple(reversed(rising)), alphas.flip(0), below.flip(0))
+        falling = rising[::-1]
+        alphas, below = table.alpha_S[falling], table.alpha_S[[*falling[1:], 0]]
+        return cls(tuple(falling), tuple(alphas.tolist()), tuple(below.tolist()))
 
 
-def sample_ddim(
-    network: Network, noise_NCHW: Tensor, table: NoiseTable, steps: int, prediction: str
-) -> Tensor:
+def sample_ddim(network: Network, noise_NCHW: Tensor, ladder: Ladder, prediction: str) -> Tensor:
     """Return latents (N, C, H, W) drawn from noise.
 
     Args:
         network: what is asked at each timestep.
         noise_NCHW: where the sampler starts.
-        table: the noise schedule.
-        steps: of the published sampler; 1 takes the clean latent of a single call.
+        ladder: the timesteps; of a single one the clean latent is taken as it is.
         prediction: ``x0`` or ``eps``.
-
-    Raises:
-        ValueError: the sampler of so many steps leaves the noise schedule.
     """
     latent = noise_NCHW
-    for evaluation in evaluations(network, noise_NCHW, table, steps, prediction):
-        latent = evaluation.clean_NCHW if steps == 1 else evaluation.next_NCHW
+    for evaluation in evaluations(network, noise_NCHW, ladder, prediction):
+        single = len(ladder.timesteps) == 1
+        latent = evaluation.clean_NCHW if single else evaluation.next_NCHW
     return latent
 
 
 def evaluations(
-    network: Network, noise_NCHW: Tensor, table: NoiseTable, steps: int, prediction: str
+    network: Network, noise_NCHW: Tensor, ladder: Ladder, prediction: str
 ) -> Iterator[Evaluation]:
     """Yield the sampler's calls of the network in their order; arguments as ``sample_ddim``'s."""
-    ladder = Ladder.of(table, steps)
     latent = noise_NCHW
-    for index, timestep in enumerate(ladder.timesteps):
-        alpha, lower = float(ladder.alphas[index]), float(ladder.lower[index])
+    rungs = zip(ladder.timesteps, ladder.alphas, ladder.lower, strict=True)
+    for timestep, alpha, lower in rungs:
         at = torch.full((len(latent),), timestep, device=latent.device)
         given = network(latent, at)
         clean = given if prediction == "x0" else clean_of(latent, given, alpha)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.fast.simulator import FastSimulator
 from neuralos.models.gated import GatedSimulator
+from neuralos.models.paper.simulator import make_paper
 from neuralos.models.simulator import Simulator
 
 _KINDS: Mapping[str, Callable[[SimulatorConfig], Simulator]] = {
     "gated": GatedSimulator,
     "fast": FastSimulator,
+    "paper": make_paper,
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neuralos.models.fast.config import FastConfig
+from neuralos.models.paper.config import PaperConfig
 from neuralos.shapes import Screen
 
-ARCHITECTURES = ("gated", "fast")
+ARCHITECTURES = ("gated", "fast", "paper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class DenoiserConfig:
 class SimulatorConfig:
     """Sizes of the simulator; ``components`` are the channels of a latent.
 
-    ``rnn`` and ``denoiser`` belong to the architecture ``gated``, ``fast`` to ``fast``.
+    ``rnn`` and ``denoiser`` belong to the architecture ``gated``, ``fast`` to ``fast`` and
+    ``paper`` to ``paper``, whose latents have ``paper.channels``.
     """
 
     architecture: str = "gated"
@@ -56,13 +58,16 @@ class SimulatorConfig:
     rnn: RnnConfig = field(default_factory=RnnConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     fast: FastConfig = field(default_factory=FastConfig)
+    paper: PaperConfig = field(default_factory=PaperConfig)
 
     def __post_init__(self) -> None:
-        """Refuse an architecture that there is not.
+        """Refuse an architecture that there is not, or one of another screen.
 
         Raises:
-            ValueError: its name is unknown.
+            ValueError: its name is unknown, or its grid is not the screen's.
         """
         if self.architecture not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
             raise ValueError(f"no architecture {self.architecture!r}; there are: {known}")
+        if self.architecture == "paper":
+            self.paper.check_screen(self.screen)

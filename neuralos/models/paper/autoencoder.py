@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
@@ -10,6 +12,8 @@ from neuralos.models.autoencoder import Autoencoder
 from neuralos.models.paper.config import PaperConfig
 
 _HALF = 127.5
+_LEAST_STD = 1e-4
+"""A channel that hardly varies is not blown up."""
 
 
 class KlAutoencoder(Autoencoder):
@@ -51,13 +55,26 @@ class KlAutoencoder(Autoencoder):
 
     def set_statistics(self, mean_C: Tensor, std_C: Tensor) -> None:
         """Take the statistics of raw latents, after which the code is fitted."""
-        self.mean, self.std = mean_C, std_C
-        self.fitted = torch.ones((), dtype=torch.bool, device=mean_C.device)
+        self.mean.copy_(mean_C)
+        self.std.copy_(std_C)
+        self.fitted.fill_(True)
+
+    @torch.no_grad()
+    def fit(self, frames: npt.NDArray[np.uint8]) -> None:
+        """Take the statistics of the latents of frames (N, Y, P, 3); weights stay."""
+        raw = [self._mean_codes(self._bytes(frame[None])) for frame in frames]
+        std, mean = torch.std_mean(torch.cat(raw), (0, 2, 3))
+        self.set_statistics(mean, std.clamp_min(_LEAST_STD))
+
+    def unfit(self) -> None:
+        """Go back to latents as they are."""
+        self.mean.zero_()
+        self.std.fill_(1)
+        self.fitted.fill_(False)
 
     def encode(self, frames_NYP3: Tensor) -> Tensor:
         """Return the normalised latents (N, C, H, W) of frames (uint8): the codes' means."""
-        mean: Tensor = self.kl.encode(image_of(frames_NYP3)).latent_dist.mean
-        return self.normalise(mean)
+        return self.normalise(self._mean_codes(frames_NYP3))
 
     def sample(self, image_N3YP: Tensor, noise_NCHW: Tensor) -> Tensor:
         """Return raw latents drawn from the codes of images in [-1, 1], as published."""
@@ -81,6 +98,13 @@ class KlAutoencoder(Autoencoder):
     def denormalise(self, latent_NCHW: Tensor) -> Tensor:
         """Return raw latents."""
         return latent_NCHW * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+
+    def _mean_codes(self, frames_NYP3: Tensor) -> Tensor:
+        mean: Tensor = self.kl.encode(image_of(frames_NYP3)).latent_dist.mean
+        return mean
+
+    def _bytes(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(frames)).to(self.mean.device)
 
 
 def image_of(frames_NYP3: Tensor) -> Tensor:

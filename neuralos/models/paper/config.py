@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from neuralos.shapes import Screen
+
 
 @dataclass(frozen=True, slots=True)
 class TemporalConfig:
@@ -97,6 +99,20 @@ class PaperConfig:
     def height_px(self) -> int:
         """Height of the screen in pixels."""
         return self.grid_height * self.cell_px
+
+    def check_screen(self, screen: Screen) -> None:
+        """Refuse a screen that these sizes do not fit.
+
+        Raises:
+            ValueError: the grids or the cells of the two differ.
+        """
+        mine = self.grid_width, self.grid_height, self.cell_px
+        if mine != (screen.grid_width, screen.grid_height, screen.cell_px):
+            raise ValueError(
+                f"the model shows {self.width_px}×{self.height_px} pixels in cells of "
+                f"{self.cell_px}, the screen is {screen.width_px}×{screen.height_px} in "
+                f"cells of {screen.cell_px}"
+            )
 
     @property
     def cells(self) -> int:

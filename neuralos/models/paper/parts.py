@@ -33,7 +33,10 @@ class PaperParts:
     def blank(cls, config: PaperConfig) -> PaperParts:
         """Return the parts without memory for weights, which are to be assigned."""
         with torch.device("meta"):
-            return cls.build(config)
+            parts = cls.build(config)
+        for name, buffer in parts.autoencoder.named_buffers():
+            parts.autoencoder.register_buffer(name, torch.zeros_like(buffer, device="cpu"))
+        return parts
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the parts that hold weights, under the names of their folders."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +62,7 @@ class StartOfTrack(nn.Module):
         self.upper_cell = nn.Parameter(torch.randn(hidden) * _SMALL)
         self.feedback = nn.Parameter(torch.randn(hidden) * _SMALL)
 
-    def forward(self, batch: int) -> Track:
+    def track(self, batch: int) -> Track:
         """Return it for so many lanes."""
         names = (field.name for field in fields(Track))
         return Track(*(getattr(self, name).expand(batch, -1) for name in names))
@@ -97,7 +96,7 @@ class TemporalEncoder(nn.Module):
 
     def start(self, batch: int) -> Track:
         """Return the state in which a clip begins that is not the beginning of a session."""
-        return cast(Track, self.midway(batch))
+        return self.midway.track(batch)
 
     def step(self, inputs: PaperInput, latent_BCHW: Tensor, track: Track) -> tuple[Tensor, Track]:
         """Follow one frame.
@@ -155,7 +154,7 @@ class TemporalEncoder(nn.Module):
             latent_BCHW: the previous frame.
             track: what was carried.
         """
-        track = Track.choose(inputs.session_start, self.session(len(read)), track)
+        track = Track.choose(inputs.session_start, self.session.track(len(read)), track)
         lower_in = torch.cat((read, track.feedback), 1)
         lower, lower_cell = self.lower(lower_in, (track.lower_hidden, track.lower_cell))
         asked = self.attention.ask(lower)

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from experiments.cli import cli
 from experiments.console import run_cli
-from neuralos.checkpoints.folder import load_parts, save_parts
+from neuralos.checkpoints.folder import Sampling, load_parts, save_parts
 from neuralos.checkpoints.public import ImportChoices, read_public, to_parts
 from neuralos.checkpoints.refusal import CheckpointRefused
-from neuralos.diffusion.ddim import sample_ddim
+from neuralos.diffusion.ddim import Ladder, sample_ddim
 from neuralos.diffusion.noise_table import NoiseTable
 from neuralos.models.paper.parts import PaperParts
 
@@ -71,8 +71,9 @@ def test_the_autoencoder_is_named_as_diffusers_itself_would(
 
 
 def test_a_folder_is_read_back_to_the_bit(parts: PaperParts, tmp_path: Path) -> None:
-    save_parts(tmp_path, parts)
-    again = load_parts(tmp_path)
+    save_parts(tmp_path, parts, Sampling(4))
+    again, sampling = load_parts(tmp_path)
+    assert sampling == Sampling(4)
     assert again.config == parts.config
     for name, module in parts.modules().items():
         found = again.modules()[name].state_dict()
@@ -82,7 +83,7 @@ def test_a_folder_is_read_back_to_the_bit(parts: PaperParts, tmp_path: Path) -> 
 
 
 def test_diffusers_opens_the_parts(parts: PaperParts, tmp_path: Path) -> None:
-    save_parts(tmp_path, parts)
+    save_parts(tmp_path, parts, Sampling())
     generator = torch.Generator().manual_seed(0)
     unet = UNet2DModel.from_pretrained(tmp_path / "unet").eval()
     vae = AutoencoderKL.from_pretrained(tmp_path / "vae").eval()
@@ -105,7 +106,7 @@ def test_diffusers_opens_the_parts(parts: PaperParts, tmp_path: Path) -> None:
 def test_the_sampler_agrees_with_diffusers_where_steps_divide(
     parts: PaperParts, tmp_path: Path
 ) -> None:
-    save_parts(tmp_path, parts)
+    save_parts(tmp_path, parts, Sampling())
     theirs = DDIMScheduler.from_pretrained(tmp_path / "scheduler")
     theirs.set_timesteps(4)
     generator = torch.Generator().manual_seed(1)
@@ -116,7 +117,9 @@ def test_the_sampler_agrees_with_diffusers_where_steps_divide(
         for timestep in theirs.timesteps:
             given = parts.predict(latent, timestep[None], context)
             latent = theirs.step(given, timestep, latent).prev_sample
-        ours = sample_ddim(lambda x, t: parts.predict(x, t, context), noise, NoiseTable(), 4, "x0")
+        ours = sample_ddim(
+            lambda x, t: parts.predict(x, t, context), noise, Ladder.of(NoiseTable(), 4), "x0"
+        )
     assert torch.allclose(latent, ours, atol=1e-5)
 
 
@@ -179,7 +182,7 @@ def test_the_command_imports(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert shown["ok"] is True
     assert run_cli(cli, command) == 3
     assert "is there already" in capsys.readouterr().err
-    assert load_parts(out).config.channels == 4
+    assert load_parts(out)[0].config.channels == 4
 
 
 def _source(tmp_path: Path, write: Callable[[Path], object]) -> Path:

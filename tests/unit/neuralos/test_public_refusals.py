@@ -17,7 +17,7 @@ from torch import Tensor
 from experiments.cli import cli
 from experiments.console import run_cli
 from neuralos.checkpoints.container import read_container
-from neuralos.checkpoints.folder import load_parts, save_parts
+from neuralos.checkpoints.folder import Sampling, load_parts, save_parts
 from neuralos.checkpoints.public import ImportChoices, read_public, to_parts
 from neuralos.checkpoints.refusal import CheckpointRefused
 
@@ -144,7 +144,7 @@ def test_a_folder_that_does_not_fit_is_refused_by_name(
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
-    save_parts(folder, to_parts(read_public(FIXTURE, ImportChoices())))
+    save_parts(folder, to_parts(read_public(FIXTURE, ImportChoices())), Sampling())
     return folder
 
 
