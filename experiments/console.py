@@ -54,6 +54,7 @@ STATUS_OF: dict[str, Status] = {
     "UnknownFormat": Status.USAGE,
     "UnknownSuite": Status.USAGE,
     "SuiteMismatch": Status.CHECK_FAILED,
+    "NothingToEvaluate": Status.REFUSED,
     "ImportSourceMissing": Status.USAGE,
     "ExportExists": Status.REFUSED,
     "ExportUnwritable": Status.ENVIRONMENT,

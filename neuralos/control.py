@@ -31,10 +31,11 @@ from interactive.trainer import DataLost, DataRow, EvaluationResult, Plan, StepR
 from neuralos.build import build_trainer, make_deterministic
 from neuralos.data.mixture import LIVE_SOURCE, SOURCES, nearest_source
 from neuralos.data.reading import ClipsUnreadable, clips_of
+from neuralos.evaluation.passage import Passage
 from neuralos.fingerprint import fingerprint
-from neuralos.rollout import Recording, write_strip
+from neuralos.rollout import write_strip
 from neuralos.run_config import NeuralosConfig, read_config
-from neuralos.training.evaluate import evaluate_rollout, held_out_recording
+from neuralos.training.evaluate import evaluate_rollout, held_out_passage
 from neuralos.training.trainer import Trainer
 
 TRACES_FOLDER = "traces"
@@ -53,7 +54,7 @@ class SteeredTrainer:
         self._trainer = trainer
         self._config = config
         self._run_dir = run_dir
-        self._held_out: Recording | None = None
+        self._held_out: Passage | None = None
         optimizer = trainer.optimizer
         self._schedule = schedule_around(optimizer.schedule)
         optimizer.schedule = self._schedule
@@ -157,7 +158,7 @@ class SteeredTrainer:
         if evaluation != ROLLOUT:
             raise ValueError(f"no evaluation {evaluation!r}; there is {ROLLOUT!r}")
         if self._held_out is None:
-            self._held_out = held_out_recording(
+            self._held_out = held_out_passage(
                 self._config.evaluation, self._config.simulator.screen
             )
         result = evaluate_rollout(self._trainer.averaged(), self._held_out, self._config.evaluation)

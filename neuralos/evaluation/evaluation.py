@@ -16,13 +16,15 @@ from neuralos.evaluation.outcomes import OutcomeBook, QuestionBook
 from neuralos.evaluation.passage import Passage
 from neuralos.evaluation.predictor import CopyLast, Predictor, Recited, Simulated
 from neuralos.evaluation.rollouts import batches, roll_out
-from neuralos.evaluation.scoring import Scores
+from neuralos.evaluation.scoring import ORDER, Scores
 from neuralos.evaluation.shelf import Shelf, default_cache
 from neuralos.evaluation.suite import load_suite
 from neuralos.evaluation.tasks import TASKS
 from neuralos.models.simulator import Simulator
 
 MODEL, COPY_LAST, FROZEN_FIRST, CEILING = "model", "copy_last", "frozen_first", "ceiling"
+REPLAY_FLOOR = "replay_floor"
+"""Another replay of the same events on the real desktop, where there is one."""
 PREDICTORS = (MODEL, COPY_LAST, FROZEN_FIRST, CEILING)
 
 Progress = Callable[[str, int, int], None]
@@ -56,20 +58,21 @@ Watcher = Callable[[Passage, Mapping[str, Frames]], None]
 class Evaluation:
     """The scores of a simulator and of its baselines.
 
-    ``majority`` is the most frequent kind of transition and its share; ``frame_ms`` are the
+    ``majority`` is the most frequent kind of transition and its share, where kinds are known;
+    ``frame_ms`` are the
     CPU milliseconds of each frame of one passage drawn alone.
     """
 
     name: str
     seed: int
-    majority: tuple[str, float]
+    majority: tuple[str, float | None]
     scores: dict[str, Scores] = field(default_factory=dict)
     frame_ms: list[float] = field(default_factory=list)
 
     def measures(self) -> dict[str, dict[str, Any]]:
         """Return an object for each measure: what each predictor got, ``n``, intervals."""
         found: dict[str, dict[str, Any]] = {}
-        for name in self.scores[MODEL].sheet.measures:
+        for name in sorted(self.scores[MODEL].sheet.measures, key=_place):
             estimates = {
                 predictor: scores.sheet.estimate(name, self.seed)
                 for predictor, scores in self.scores.items()
@@ -84,7 +87,11 @@ class Evaluation:
         return {
             kind: {
                 "n": len(right),
-                **{p: float(np.mean(scores.kinds[kind])) for p, scores in self.scores.items()},
+                **{
+                    predictor: float(np.mean(scores.kinds[kind]))
+                    for predictor, scores in self.scores.items()
+                    if kind in scores.kinds
+                },
             }
             for kind, right in sorted(self.scores[MODEL].kinds.items())
         }
@@ -101,6 +108,14 @@ class Evaluation:
             "ci95": model.interval,
             "baseline_ci95": {predictor: one.interval for predictor, one in known.items()},
         }
+
+
+def _place(measure: str) -> tuple[int, int, str]:
+    """Return where a measure is told: those of ``ORDER`` first, then by step and name."""
+    if measure in ORDER:
+        return ORDER.index(measure), 0, ""
+    name, _, step = measure.partition("@")
+    return len(ORDER), int(step or 0), name
 
 
 def evaluate(
@@ -131,15 +146,17 @@ def evaluate(
         CEILING: Recited(simulator.autoencoder),
     }
     book = _book(source, progress)
-    evaluation = Evaluation(source.name, seed, book.majority, {p: Scores() for p in predictors})
+    evaluation = Evaluation(source.name, seed, book.majority)
     done, total = 0, sum(source.lengths)
     for batch in batches(source.lengths):
         passages = [source.passage(number) for number in batch]
         drawn = {name: roll_out(predictor, passages) for name, predictor in predictors.items()}
         for row, passage in enumerate(passages):
             frames = {name: drawn[name][row] for name in predictors}
+            if passage.twin is not None:
+                frames[REPLAY_FLOOR] = passage.twin[passage.warm :]
             for name, generated in frames.items():
-                evaluation.scores[name].score(passage, generated, book)
+                evaluation.scores.setdefault(name, Scores()).score(passage, generated, book)
             if watch is not None:
                 watch(passage, frames)
             done += passage.generated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -47,20 +47,18 @@ class Film:
         self.actions.append(tick.action)
         self.states.append(tick.state)
 
-    def passage(self, episode: Episode, action_before: Action) -> Passage:
-        """Return the passage of an episode whose ticks these are."""
+    def passage(self, name: str, group: str, warm: int, action_before: Action) -> Passage:
+        """Return the passage of these ticks, the first ``warm`` of them known."""
         return Passage(
-            id=episode.id,
-            group=episode.group,
+            id=name,
+            group=group,
             frames=np.stack(self.frames),
             bare_frames=np.stack(self.bare_frames),
             bare_index=np.array(self.bare_index),
             done=(action_before, *self.actions),
             reduction=self.screen.reduction,
-            warm=episode.warm,
-            transitions=scored_transitions(self.states, episode.warm),
-            decisive=max(0, episode.decisive - episode.start),
-            event=max(0, episode.event - episode.start),
+            warm=warm,
+            transitions=scored_transitions(self.states, warm),
         )
 
 
@@ -78,7 +76,12 @@ def film(episode: Episode, stage: Stage, screen: Screen = TINY_SCREEN) -> tuple[
             continue
         trace_hash.add(tick)
         taken.add(tick)
-    return taken.passage(episode, before), trace_hash.digest
+    passage = replace(
+        taken.passage(episode.id, episode.group, episode.warm, before),
+        decisive=max(0, episode.decisive - episode.start),
+        event=max(0, episode.event - episode.start),
+    )
+    return passage, trace_hash.digest
 
 
 def played(episode: Episode, stage: Stage) -> Iterable[Tick]:

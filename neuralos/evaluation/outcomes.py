@@ -12,7 +12,7 @@ import numpy.typing as npt
 from neuralos.data.encode import Frames
 from neuralos.evaluation.frame_quality import squared_error
 from neuralos.evaluation.passage import COMPARED_REDUCTION, Passage
-from neuralos.evaluation.transitions import Transition
+from neuralos.evaluation.transitions import CHANGE, Transition
 
 _CHANGED_LEVELS = 8
 _LEAST_CHANGED_PIXELS = 6
@@ -39,7 +39,8 @@ class Question:
 
     ``judged`` counts from the passage's first frame, ``clear`` is where no cursor can be.
     ``wrong`` are the state before, the other outcomes of the passage, and of each other kind
-    of transition the outcome that began from the most similar screen.
+    of transition (where kinds are unknown: of each other passage) the outcome that began from
+    the most similar screen.
     """
 
     kind: str
@@ -61,11 +62,11 @@ class QuestionBook:
     questions: dict[str, tuple[Question, ...]]
 
     @property
-    def majority(self) -> tuple[str, float]:
-        """The most frequent kind of transition, and its share."""
+    def majority(self) -> tuple[str, float | None]:
+        """The most frequent kind of transition, and its share; neither where kinds are unknown."""
         kinds = Counter(one.kind for questions in self.questions.values() for one in questions)
-        if not kinds:
-            return "", 0.0
+        if not kinds or CHANGE in kinds:
+            return "", None
         kind, count = kinds.most_common(1)[0]
         return kind, count / kinds.total()
 
@@ -110,8 +111,11 @@ class OutcomeBook:
         for one in self._outcomes:
             if one.passage == outcome.passage and one is not outcome:
                 yield one.right
-            elif one.passage != outcome.passage and one.kind != outcome.kind:
-                others.setdefault(one.kind, []).append(one)
+            elif one.passage != outcome.passage:
+                # Changes of no known kind are told apart by their passage.
+                other = one.passage if one.kind == CHANGE else one.kind
+                if other != outcome.kind:
+                    others.setdefault(other, []).append(one)
         for same_kind in others.values():
             yield min(same_kind, key=lambda one: _apart(one.before, outcome.before)).right
 

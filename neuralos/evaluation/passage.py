@@ -36,6 +36,8 @@ class Passage:
     transitions: tuple[Transition, ...] = ()
     decisive: int = 0
     event: int = 0
+    twin: Frames | None = None
+    """The frames of another replay of the same events on the real desktop, if there is one."""
 
     @property
     def actions(self) -> Floats:

@@ -22,6 +22,13 @@ _LAST_FRAMES = 16
 _UPRIGHT = (0.6, 1.67)
 """Contrast of a rollout that has not collapsed, as a share of the real frames'."""
 
+ORDER = (
+    "cursor_within_2px", "cursor_error_px", "transitions", "tasks", "tasks_early",
+    *(f"task_{task}" for task in TASKS), "psnr_changed", "psnr", "no_collapse@256",
+    "cursor_within_2px@long", "cursor_error_px@long", "psnr_changed@long", "psnr@long",
+)  # fmt: skip
+"""In which order measures are told; those at a step come after these."""
+
 Curve = npt.NDArray[np.float64]
 
 

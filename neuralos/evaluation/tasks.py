@@ -56,6 +56,17 @@ class Verdict:
             and self.elsewhere_db >= ELSEWHERE_DB
         )
 
+    def faults(self) -> list[str]:
+        """Return what is wrong, in words."""
+        told = (
+            (self.early, "too early"),
+            (self.near > NEAR, f"squared error {self.near:.2f} of the distance to go"),
+            (self.cells < NEAR_CELLS, f"{self.cells:.0%} of the cells are as at the end"),
+            (self.sharp < SHARP, f"{self.sharp:.0%} of the contrast"),
+            (self.elsewhere_db < ELSEWHERE_DB, f"{self.elsewhere_db:.0f} dB elsewhere"),
+        )
+        return [text for wrong, text in told if wrong]
+
     @property
     def success(self) -> bool:
         """Whether the event came, and not before its time."""

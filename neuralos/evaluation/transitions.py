@@ -9,7 +9,9 @@ from typing import Any
 SETTLE_TICKS = 3
 """A change is judged so many ticks after it, or right before the next one."""
 _JOIN_TICKS = 4
-_JOINED = frozenset({"move", "resize", "type"})
+CHANGE = "change"
+"""A transition of which nothing is known but that the screen changed."""
+_JOINED = frozenset({"move", "resize", "type", CHANGE})
 """Changes that go on from tick to tick: those at most ``_JOIN_TICKS`` apart are one."""
 
 State = Mapping[str, Any]
@@ -27,21 +29,27 @@ class Transition:
 
 def transitions(states: Sequence[State]) -> list[Transition]:
     """Return the changes between successive states; ticks count from the first of them."""
-    changes: list[tuple[str, int, int]] = []
-    for tick in range(1, len(states)):
-        kind = change_between(states[tick - 1], states[tick])
-        if kind is None:
-            continue
-        if changes and kind in _JOINED and changes[-1][0] == kind:
-            first, last = changes[-1][1:]
+    changes = [
+        (kind, tick)
+        for tick in range(1, len(states))
+        if (kind := change_between(states[tick - 1], states[tick])) is not None
+    ]
+    return settled(changes, len(states))
+
+
+def settled(changes: Sequence[tuple[str, int]], ticks: int) -> list[Transition]:
+    """Return the transitions that changes at some of the ``ticks`` make up."""
+    joined: list[tuple[str, int, int]] = []
+    for kind, tick in changes:
+        if joined and kind in _JOINED and joined[-1][0] == kind:
+            first, last = joined[-1][1:]
             if tick - last <= _JOIN_TICKS:
-                changes[-1] = (kind, first, tick)
+                joined[-1] = (kind, first, tick)
                 continue
-        changes.append((kind, tick, tick))
+        joined.append((kind, tick, tick))
     found = []
-    for number, (kind, first, last) in enumerate(changes):
-        more = number + 1 < len(changes)
-        end = changes[number + 1][1] - 1 if more else len(states) - 1
+    for number, (kind, first, last) in enumerate(joined):
+        end = joined[number + 1][1] - 1 if number + 1 < len(joined) else ticks - 1
         found.append(Transition(kind, first, last, min(last + SETTLE_TICKS, end)))
     return found
 

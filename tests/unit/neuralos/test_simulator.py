@@ -20,7 +20,6 @@ from neuralos.models.cursor import CursorTable, covered_cells
 from neuralos.models.gated import DRAW, KEEP, RESTORE, GatedSimulator
 from neuralos.models.patch_code import PatchCode
 from neuralos.shapes import Screen
-from neuralos.training.evaluate import cursor_errors
 from neuralos.training.objective import memories, true_fates
 
 Recorded = tuple[Path, list[ClipRow]]
@@ -121,18 +120,6 @@ def test_cursor_table_lies_around_the_pointer() -> None:
     rows, columns = torch.nonzero(drawn, as_tuple=True)
     assert (int(rows.min()), int(rows.max())) == (4, 6)
     assert (int(columns.min()), int(columns.max())) == (1, 3)
-
-
-def test_cursor_error_measures_the_shift() -> None:
-    desktop = ScriptedDesktop()
-    desktop.reset(0)
-    real = reduce_frames(desktop.step([PointerMoved(300, 200)])[None])
-    moved = reduce_frames(desktop.step([PointerMoved(312, 200)])[None])
-    gone = reduce_frames(desktop.step([PointerMoved(0, 380)])[None])
-    position = encode_action(Action(x_px=300, y_px=200))[None, :2] / np.float32(4)
-    assert cursor_errors(real, real, position)[0] == 0
-    assert cursor_errors(real, moved, position)[0] == 3
-    assert cursor_errors(real, gone, position)[0] == 4
 
 
 def test_button_events_reach_the_action() -> None:
