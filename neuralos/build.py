@@ -12,7 +12,9 @@ from neuralos.models.architectures import make_simulator
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.simulator import Simulator
 from neuralos.run_config import NeuralosConfig
-from neuralos.training.objective import segment_loss
+from neuralos.training.device import choose_device
+from neuralos.training.feed import Feed
+from neuralos.training.objectives import OBJECTIVES
 from neuralos.training.optim import Optimizer
 from neuralos.training.trainer import Trainer
 from neuralos.weights import load_weights
@@ -51,17 +53,29 @@ def build_trainer(
     Raises:
         ValueError: ``start`` is missing, damaged, or of other sizes; the message names the tensor.
     """
+    device = choose_device(config.training.device)
     simulator = build_simulator(config.simulator, config.training.seed)
     if start is not None:
         simulator.load_state_dict(load_weights(start, simulator))
-    return Trainer(
+    simulator = simulator.to(device)
+    feed = Feed(
+        lanes=config.lanes,
+        seed=config.training.seed,
+        reader=make_reader(source, config.lanes.workers, config.simulator.screen),
+        autoencoder=simulator.autoencoder,
+        cached_clips=config.training.cached_clips,
+        mixture=config.mixture,
+    )
+    trainer = Trainer(
         config=config.training,
         lanes=config.lanes,
         objective=config.objective,
-        minimised=segment_loss,
+        objectives=OBJECTIVES,
         simulator=simulator,
         optimizer=Optimizer(simulator, config.optimizer),
-        mixture=config.mixture,
-        reader=make_reader(source, config.lanes.workers, config.simulator.screen),
+        feed=feed,
+        device=device,
         clock=clock,
     )
+    trainer.begin()
+    return trainer

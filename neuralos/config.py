@@ -145,6 +145,9 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'"{escaped}"'
+    if dataclasses.is_dataclass(value):
+        said = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _value({name: item for name, item in said.items() if item is not None})
     if isinstance(value, Mapping):
         return (
             "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"

@@ -58,6 +58,7 @@ class SteeredTrainer:
         optimizer = trainer.optimizer
         self._schedule = schedule_around(optimizer.schedule)
         optimizer.schedule = self._schedule
+        optimizer.begin_rate = self._begin_rate
         self._numbers = OptimizerPlans(optimizer.adamw, self._schedule, optimizer)
         self._modules = ModuleOperations(
             trainer.simulator, optimizer.adamw, config.training.seed, optimizer.begin_average
@@ -264,6 +265,14 @@ class SteeredTrainer:
             apply=apply,
         )
 
+    def _begin_rate(self, lr: float, warmup_steps: int) -> None:
+        """Begin a stage's learning rate: the steerable schedule stays, with another inside."""
+        if warmup_steps > 1:
+            rising = {"start_factor": 1 / warmup_steps, "total_iters": warmup_steps - 1}
+            self._schedule.replace("LinearLR", rising, lr)
+        else:
+            self._schedule.replace("ConstantLR", {"factor": 1.0}, lr)
+
     def _steps_reached(self, at_once: bool = False) -> dict[str, int]:
         """Return the steps at which the first and the last lane draw from changed data."""
         first = self.step + 1
@@ -296,6 +305,12 @@ def _knobs(trainer: Trainer, config: NeuralosConfig) -> Settings:
         lambda decay: setattr(optimizer, "ema_decay", decay),
         low=0.0,
         high=0.999999,
+    )
+    knobs.choice(
+        "training.stage",
+        lambda: trainer.course.stage.name,
+        trainer.begin_stage,
+        choices=trainer.course.names,
     )
     number("feedback_noise", 0.0, 10.0)
     number("still_weight", 0.0, _HIGHEST_WEIGHT)

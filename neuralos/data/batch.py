@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
@@ -13,7 +14,8 @@ class Batch:
 
     ``latent_BUCHW`` and ``action_BUA`` hold T + 1 frames, ``keys_BTK`` and ``valid_BT``
     the last T; frames that are not ``valid`` fill a segment that was too short.
-    ``starts_B`` says which lanes begin a passage with this segment.
+    ``starts_B`` says which lanes begin a passage with this segment, ``lane_B`` which lanes
+    these are, so that what is drawn for a lane does not depend on its neighbours.
     """
 
     latent_BUCHW: Tensor
@@ -21,3 +23,12 @@ class Batch:
     keys_BTK: Tensor
     valid_BT: Tensor
     starts_B: Tensor
+    lane_B: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch with a function applied to every tensor."""
+        return Batch(*(function(getattr(self, field.name)) for field in fields(self)))
+
+    def rows(self, which: slice) -> Batch:
+        """Return some of the lanes."""
+        return self.map(lambda tensor: tensor[which])

@@ -106,7 +106,9 @@ class LatentStore:
             actions.append(encode_action(action))
             keys.append(encode_keys(action, previous))
         return EncodedClip(
-            encode_frames(self._autoencoder, clip.frames).half(), np.stack(actions), np.stack(keys)
+            encode_frames(self._autoencoder, clip.frames).half().cpu(),
+            np.stack(actions),
+            np.stack(keys),
         )
 
     def _action_before(self, row: ClipRow) -> Action:
@@ -144,4 +146,4 @@ def encode_frames(
     """Return the latents of at most ``FPS`` reduced frames, computed as a batch of ``FPS``."""
     padded = np.zeros((FPS, *frames.shape[1:]), dtype=np.uint8)
     padded[: len(frames)] = frames
-    return autoencoder.encode(torch.from_numpy(padded))[: len(frames)]
+    return autoencoder.encode(torch.from_numpy(padded).to(autoencoder.device))[: len(frames)]

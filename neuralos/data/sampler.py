@@ -66,6 +66,12 @@ class SegmentSampler:
         self._compute_chances()
         return len(self._used) > 0
 
+    def reshape(self, config: LaneConfig) -> None:
+        """Draw segments of another shape from now on; every passage ends."""
+        self._config = config
+        for lane in self._lanes:
+            lane.left = 0
+
     def passages_left(self) -> int:
         """Return after how many steps every lane has begun a new passage."""
         return max(lane.left for lane in self._lanes)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from neuralos.data.batch import Batch
-from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS
+from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS, Frames
 from neuralos.data.latents import LatentStore
+from neuralos.data.reading import ClipReader
 from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import Segment
 
@@ -46,5 +47,23 @@ def assemble(
         torch.from_numpy(np.stack(keys)),
         torch.tensor(valid),
         torch.tensor([segment.starts for segment in segments]),
+        torch.arange(len(segments)),
     )
     return batch, tuple(sorted(commits))
+
+
+def assemble_frames(
+    segments: Sequence[Segment], clips: AdoptedClips, reader: ClipReader
+) -> tuple[Frames, tuple[int, ...]]:
+    """Return the frames (N, Y, P, 3) of segments, and the commits of their clips.
+
+    Raises:
+        ClipsUnreadable: names every clip that cannot be read.
+    """
+    pieces = [
+        piece for s in segments for piece in clips.pieces(s.trace_id, s.first_frame, s.frames)
+    ]
+    rows = {piece.row.commit: piece.row for piece in pieces}
+    read, _ = reader.read(list(rows.values()))
+    frames = [read[piece.row.commit].frames[piece.first : piece.end] for piece in pieces]
+    return np.concatenate(frames), tuple(sorted(rows))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from itertools import chain
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +19,32 @@ class Autoencoder(nn.Module, ABC):
     """Channels of a latent."""
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(chain(self.parameters(), self.buffers())).device
+
+    @property
     @abstractmethod
     def is_fitted(self) -> bool:
         """Whether it has been fitted or loaded, so that latents mean something."""
+
+    def fit(self, frames: npt.NDArray[np.uint8]) -> None:
+        """Settle what is computed in one pass from frames (N, Y, P, 3), before latents are read.
+
+        That is all of a closed-form code; of a trained one the statistics of its latents.
+
+        Raises:
+            TypeError: this one comes with its statistics.
+        """
+        raise TypeError(f"a {type(self).__name__} is not fitted")
+
+    def unfit(self) -> None:
+        """Go back to before ``fit``.
+
+        Raises:
+            TypeError: as ``fit``.
+        """
+        raise TypeError(f"a {type(self).__name__} is not fitted")
 
     @abstractmethod
     def encode(self, frames_NYP3: Tensor) -> Tensor:
@@ -30,8 +56,7 @@ class Autoencoder(nn.Module, ABC):
 
     def importance(self) -> Tensor:
         """Return the weight of each channel's error (C,), of mean 1."""
-        device = next(iter(self.state_dict().values())).device
-        return torch.ones(self.channels, device=device)
+        return torch.ones(self.channels, device=self.device)
 
     def digest(self) -> str:
         """Return the hash that latents are keyed by."""

@@ -42,7 +42,7 @@ class PatchCode(Autoencoder):
 
     def fit(self, frames: npt.NDArray[np.uint8]) -> None:
         """Fit the code to frames (N, Y, P, 3), deterministically on one machine."""
-        patches = self._patches(torch.from_numpy(np.ascontiguousarray(frames)))
+        patches = self._patches(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
         flat = patches.permute(0, 2, 3, 1).reshape(-1, len(self.mean)).double()
         mean = flat.mean(0)
         covariance = (flat - mean).T @ (flat - mean) / len(flat)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from neuralos.training.stages import Stage, StageChange, stages_of
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,13 @@ class ObjectiveConfig:
 class TrainingConfig:
     """How training begins and what it keeps.
 
-    ``first_clips`` must be adopted before the first step; the patch code is fitted on
+    ``first_clips`` must be adopted before the first step; the autoencoder is fitted on
     ``fit_clips`` of those; the latents of ``cached_clips`` are kept. ``start`` names what
     it begins with: a shipped base, or the folder of a checkpoint; nothing if empty.
+    ``stages`` are gone through in order; ``stage`` changes some of them by name.
+    ``micro_batches`` are the parts of a batch whose gradients are added up, and
+    ``frames_at_once`` how many frames the denoiser sees before it forgets what it computed
+    (0: all, and it forgets nothing).
     """
 
     seed: int = 0
@@ -52,6 +62,29 @@ class TrainingConfig:
     first_clips: int = 24
     fit_clips: int = 120
     cached_clips: int = 1600
+    stages: tuple[str, ...] = ("segments",)
+    stage: Mapping[str, StageChange] = field(default_factory=dict)
+    device: str = "cpu"
+    precision: str = "float32"
+    micro_batches: int = 1
+    frames_at_once: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse stages, devices and precisions that there are not.
+
+        Raises:
+            ValueError: one of them is unknown, or a number is too small.
+        """
+        self.plan()
+        for name, known in (("device", DEVICES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)}")
+        if self.micro_batches < 1 or self.frames_at_once < 0:
+            raise ValueError("micro_batches is at least 1 and frames_at_once at least 0")
+
+    def plan(self) -> tuple[Stage, ...]:
+        """Return the stages in order."""
+        return stages_of(self.stages, self.stage)
 
 
 @dataclass(frozen=True, slots=True)

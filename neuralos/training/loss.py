@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,15 +13,20 @@ from neuralos.data.batch import Batch
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
 from neuralos.training.config import ObjectiveConfig
+from neuralos.training.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The loss, its parts, and the state after the segment, cut off from the graph."""
+    """The loss, its parts, and the state after the segment, cut off from the graph.
+
+    ``count`` is how much the mean was taken over: micro-batches weigh by it.
+    """
 
     total: Tensor
     parts: Mapping[str, Tensor]
     state: SimulatorState
+    count: float = 1.0
 
 
 class Objective(Protocol):
@@ -37,3 +42,30 @@ class Objective(Protocol):
     ) -> Loss:
         """Return the loss on a batch of segments."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLoss:
+    """The loss on frames, its parts, and how many frames it is the mean of."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    count: float = 1.0
+
+
+class PixelObjective(Protocol):
+    """What an autoencoder minimises: a function of its frames and of a generator."""
+
+    def __call__(
+        self, simulator: Simulator, frames_NYP3: Tensor, generator: torch.Generator
+    ) -> PixelLoss:
+        """Return the loss on frames of bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """How a stage's objective is made: for a step, and for how many frames at once."""
+
+    latent: Mapping[str, Callable[[Stage, int, int], Objective]]
+    pixel: Mapping[str, Callable[[Stage, int], PixelObjective]]

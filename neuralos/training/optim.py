@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -62,21 +62,55 @@ class Optimizer:
             fused=True,
         )
         self.schedule: LearningRateSchedule = WarmUp(self.adamw, config.warmup_steps)
+        self.begin_rate: Callable[[float, int], None] = self._warm_up
+        """Begins another learning rate, after so many steps of warm-up."""
 
     def update(self, loss: Tensor, step: int) -> tuple[float, float]:
         """Make the update of step ``step`` (from 1); return gradient norm and the lr used."""
-        lr = float(self.adamw.param_groups[0]["lr"])
+        self.clear()
+        self.add(loss)
+        return self.finish(loss.item(), step)
+
+    def clear(self) -> None:
+        """Forget all gradients."""
         self.adamw.zero_grad(set_to_none=True)
+
+    def add(self, loss: Tensor) -> None:
+        """Add a loss's gradients to those at hand."""
         if loss.requires_grad:
             # Else all that this loss depends on is frozen: the step is made, and moves nothing.
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def divide(self, count: float) -> None:
+        """Divide the gradients at hand, which are of a sum, to be those of a mean."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if gradients:
+            torch._foreach_div_(gradients, count)
+
+    def finish(self, loss: float, step: int) -> tuple[float, float]:
+        """Make the update of step ``step`` (from 1) with the gradients at hand.
+
+        Returns:
+            The norm of the gradients and the learning rate used.
+        """
+        lr = float(self.adamw.param_groups[0]["lr"])
         norm = nn.utils.clip_grad_norm_(self._parameters, self.max_grad_norm)
         self.adamw.step()
         decay = min(self.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
-        self.schedule.step(loss.item())
+        self.schedule.step(loss)
         return float(norm), lr
+
+    def take_average(self, names: Iterable[str]) -> None:
+        """Replace some parameters by their averages."""
+        wanted = set(names)
+        with torch.no_grad():
+            for name, average, parameter in zip(
+                self._names, self._average, self._parameters, strict=True
+            ):
+                if name in wanted:
+                    parameter.copy_(average)
 
     def average(self) -> dict[str, Tensor]:
         """Return the averaged parameters by name."""
@@ -135,9 +169,15 @@ class Optimizer:
             group[name] = tuple(state[name]) if name == "betas" else state[name]
         self.max_grad_norm, self.ema_decay = state["max_grad_norm"], state["ema_decay"]
 
+    def _warm_up(self, lr: float, warmup_steps: int) -> None:
+        for group in self.adamw.param_groups:
+            group["lr"] = group["initial_lr"] = lr
+        self.schedule = WarmUp(self.adamw, warmup_steps)
+
     def _state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.adamw.state.get(parameter, {})
         if state:
             return state
         zeros = torch.zeros_like(parameter)
-        return {"step": torch.zeros(()), "exp_avg": zeros, "exp_avg_sq": zeros}
+        step = torch.zeros((), device=parameter.device)
+        return {"step": step, "exp_avg": zeros, "exp_avg_sq": zeros}

@@ -1,45 +1,36 @@
-"""The trainer: adopts clips, makes steps, saves and restores everything they depend on."""
+"""The trainer: adopts clips, makes steps, goes from stage to stage."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from data_collection.trace import ClipRow
 from neuralos.data.batch import Batch
 from neuralos.data.config import LaneConfig
-from neuralos.data.encode import ACTION_SIZE
-from neuralos.data.latents import LatentStore
 from neuralos.data.mixture import Mixture
-from neuralos.data.reading import ClipReader, ClipsUnreadable
-from neuralos.data.rows import AdoptedClips
-from neuralos.data.sampler import SegmentSampler
-from neuralos.data.segments import assemble
+from neuralos.data.reading import ClipsUnreadable
 from neuralos.keyed import torch_generator
-from neuralos.models.patch_code import PatchCode
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
-from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
+from neuralos.training import saving
 from neuralos.training.config import ObjectiveConfig, TrainingConfig
-from neuralos.training.loss import Objective
+from neuralos.training.course import Course
+from neuralos.training.device import computing_in, move, move_batch
+from neuralos.training.feed import Feed
+from neuralos.training.loss import Objectives
+from neuralos.training.micro_batches import Sum, joined, split
 from neuralos.training.optim import Optimizer
-from neuralos.weights import save_simulator
+from neuralos.training.parts import freeze_exactly, train_only
 
-MODEL_FILE = "model.safetensors"
-OPTIMIZER_FILE = "optimizer.safetensors"
-LANES_FILE = "lanes.safetensors"
-TRAINER_FILE = "trainer.json"
-ROWS_FILE = "rows.json"
-
-_FRAMES_PER_FIT_CLIP = 3
+_AUTOENCODER = "autoencoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,50 +46,54 @@ class StepResult:
 
 
 class Trainer:
-    """Trains a simulator on adopted clips; its clock serves reports only."""
+    """Trains a simulator on adopted clips; its clock serves reports only.
+
+    ``begin`` comes before the first step, or ``load``.
+    """
 
     def __init__(
         self,
         config: TrainingConfig,
         lanes: LaneConfig,
         objective: ObjectiveConfig,
-        minimised: Objective,
+        objectives: Objectives,
         simulator: Simulator,
         optimizer: Optimizer,
-        mixture: Mixture,
-        reader: ClipReader,
+        feed: Feed,
+        device: torch.device,
         clock: Callable[[], float],
     ) -> None:
         self.config = config
+        self.lanes = lanes
         self.simulator = simulator
         self.optimizer = optimizer
+        self.feed = feed
+        self.device = device
         self.step = 0
         self.objective = objective
-        self._minimised = minimised
-        self._lanes = lanes
-        self._reader = reader
+        self.course = Course(config.plan())
+        self.state: SimulatorState | None = None
+        self.first_clip: int | None = None
+        self._objectives = objectives
         self._clock = clock
-        self._use_clips(AdoptedClips(), mixture)
-        self._state: SimulatorState | None = None
-        self._first_clip: int | None = None
 
     @property
     def mixture(self) -> Mixture:
         """The mixture in force for passages that begin from now on."""
-        return self._sampler.mixture
+        return self.feed.sampler.mixture
 
     @mixture.setter
     def mixture(self, mixture: Mixture) -> None:
-        self._sampler.mixture = mixture
+        self.feed.sampler.mixture = mixture
 
     @property
     def mark(self) -> int:
         """The highest commit number adopted."""
-        return self._clips.mark
+        return self.feed.clips.mark
 
     def adopt(self, mark: int, rows: Iterable[ClipRow]) -> None:
         """Take rows up to ``mark``."""
-        self._store.forget(self._clips.adopt(mark, rows))
+        self.feed.adopt(mark, rows)
 
     def withdraw(self, commits: Iterable[int]) -> None:
         """Let clips go; a passage that has read one of them ends.
@@ -108,58 +103,66 @@ class Trainer:
         the simulator begins with, where it was of such a clip.
         """
         gone = set(commits)
-        self._store.forget(self._clips.withdraw(gone))
-        if self._state is not None:
-            self._state = self._state.without(torch.tensor(self._sampler.ended()))
-        if self._first_clip in gone:
+        self.feed.withdraw(gone)
+        if self.state is not None:
+            ended = torch.tensor(self.feed.sampler.ended(), device=self.device)
+            self.state = self.state.without(ended)
+        if self.first_clip in gone:
             self._begin_with_another_clip()
 
     def ready(self) -> bool:
         """Return whether there is data to make a step from."""
         is_enough = (
-            self.simulator.autoencoder.is_fitted or len(self._clips) >= self.config.first_clips
+            self.simulator.autoencoder.is_fitted or len(self.feed.clips) >= self.config.first_clips
         )
-        return is_enough and self._sampler.can_draw()
+        return is_enough and self.feed.sampler.can_draw()
 
     def passages_left(self) -> int:
         """Return after how many steps every lane has begun a new passage."""
-        return self._sampler.passages_left()
+        return self.feed.sampler.passages_left()
 
     def drop_passages(self, sources: Collection[str]) -> int:
         """Let the passages of some sources end at once; return how many lanes that concerns."""
-        return self._sampler.drop_passages(sources)
+        return self.feed.sampler.drop_passages(sources)
+
+    def begin(self) -> None:
+        """Enter the first stage."""
+        self._enter()
+
+    def begin_stage(self, name: str) -> None:
+        """Let the present stage end, and another begin with the next step."""
+        self._leave()
+        self.course.begin(name, self.step)
+        self._enter()
 
     def train_step(self) -> StepResult:
-        """Make one update; the first also settles the patch code.
+        """Make one update, and enter the next stage if this one's steps are made.
 
         Raises:
             ClipsUnreadable: clips cannot be read; nothing has changed.
         """
         started_s = self._clock()
-        batch, commits = self._next_batch()
-        loaded_s = self._clock()
-        self.step += 1
-        generator = torch_generator(self.config.seed, "loss", self.step)
-        first = self.simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0])
-        loss = self._minimised(
-            self.simulator, batch, self._carried(first, batch.starts_B), self.objective, generator
-        )
-        grad_norm, lr = self.optimizer.update(loss.total, self.step)
-        self._state = loss.state
-        return StepResult(
-            loss=loss.total.item(),
+        is_pixels = self.course.stage.objective in self._objectives.pixel
+        loss, commits, loaded_s = self._pixel_loss() if is_pixels else self._latent_loss()
+        grad_norm, lr = self.optimizer.finish(loss.mean(), self.step)
+        result = StepResult(
+            loss=loss.mean(),
             grad_norm=grad_norm,
             lr=lr,
             commits=commits,
-            parts={name: part.item() for name, part in loss.parts.items()},
+            parts=loss.parts(),
             timings_s={"load": loaded_s - started_s, "update": self._clock() - loaded_s},
         )
+        following = self.course.next_name()
+        if following is not None and self.course.steps_left(self.step) == 0:
+            self.begin_stage(following)
+        return result
 
     def digest(self) -> str:
         """Return the digest of all parameters."""
         digest = hashlib.blake2b(digest_size=16)
         for parameter in self.simulator.parameters():
-            digest.update(parameter.detach().contiguous().numpy().data)
+            digest.update(parameter.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def averaged(self) -> Simulator:
@@ -170,25 +173,7 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write everything that exact resume needs, and the simulator to play."""
-        write_tensors(folder / MODEL_FILE, self.simulator.state_dict())
-        write_tensors(folder / OPTIMIZER_FILE, self.optimizer.tensors())
-        write_tensors(folder / LANES_FILE, self._state.state_dict() if self._state else {})
-        write_json(folder / ROWS_FILE, [row.to_json() for row in self._clips.targets()])
-        write_json(
-            folder / TRAINER_FILE,
-            {
-                "step": self.step,
-                "mark": self._clips.mark,
-                "seed": self.config.seed,
-                "optimizer": self.optimizer.state_dict(),
-                "objective": asdict(self.objective),
-                "frozen": self._frozen(),
-                "sampler": self._sampler.state_dict(),
-                "first_clip": self._first_clip,
-                "autoencoder_digest": self._autoencoder_digest(),
-            },
-        )
-        save_simulator(folder, self.simulator, self.optimizer.average(), self.step)
+        saving.save(self, folder)
 
     def load(self, folder: Path) -> None:
         """Restore what ``save`` wrote; nothing is changed if that fails.
@@ -196,95 +181,122 @@ class Trainer:
         Raises:
             ValueError: the folder does not fit this trainer; the message names the tensor.
         """
-        about = read_json(folder / TRAINER_FILE)
-        if about["seed"] != self.config.seed:
-            raise ValueError(f"{TRAINER_FILE}: seed {about['seed']}, not {self.config.seed}")
-        model = read_tensors(folder / MODEL_FILE, self.simulator.state_dict())
-        moments = read_tensors(folder / OPTIMIZER_FILE, self.optimizer.tensors())
-        lanes = self._read_lanes(folder / LANES_FILE)
-        rows = [ClipRow.from_json(row) for row in read_json(folder / ROWS_FILE)]
+        saved = saving.read(self, folder)
+        about = saved.about
         self.optimizer.load_state_dict(about["optimizer"])
-        self.simulator.load_state_dict(model)
-        self.optimizer.load(moments)
+        self.simulator.load_state_dict(saved.model)
+        self.optimizer.load(saved.moments)
         self.objective = ObjectiveConfig(**about["objective"])
-        self._freeze_exactly(about["frozen"])
-        clips = AdoptedClips()
-        clips.adopt(about["mark"], rows)
-        self._use_clips(clips, self.mixture)
-        self._sampler.load_state_dict(about["sampler"])
-        self._state = lanes
-        self._first_clip = about.get("first_clip")
+        if "course" in about:
+            self.course.load_state_dict(about["course"])
+        freeze_exactly(self.simulator, about["frozen"])
+        self.feed.reshape(self._shape())
+        self.feed.use(saved.clips, self.mixture)
+        self.feed.sampler.load_state_dict(about["sampler"])
+        self.state = saved.state
+        self.first_clip = about.get("first_clip")
         self.step = about["step"]
 
-    def _use_clips(self, clips: AdoptedClips, mixture: Mixture) -> None:
-        self._clips = clips
-        self._sampler = SegmentSampler(self._lanes, self.config.seed, clips, mixture)
-        self._store = self._empty_store()
+    def _enter(self) -> None:
+        stage = self.course.stage
+        train_only(self.simulator, stage.trains)
+        if stage.lr:
+            self.optimizer.begin_rate(stage.lr, stage.warmup_steps)
+        self.feed.reshape(self._shape())
+        if _AUTOENCODER in stage.trains:
+            # What latents mean changes from here on.
+            self.simulator.autoencoder.unfit()
+            self.state = None
 
-    def _empty_store(self) -> LatentStore:
-        autoencoder, cached = self.simulator.autoencoder, self.config.cached_clips
-        return LatentStore(self._reader, self._clips, autoencoder, cached)
+    def _leave(self) -> None:
+        if _AUTOENCODER in self.course.stage.trains:
+            names = dict(self.simulator.named_parameters())
+            self.optimizer.take_average(n for n in names if n.startswith(f"{_AUTOENCODER}."))
 
-    def _frozen(self) -> list[str]:
-        named = self.simulator.named_parameters()
-        return [name for name, parameter in named if not parameter.requires_grad]
+    def _shape(self) -> LaneConfig:
+        stage, lanes = self.course.stage, self.lanes
+        return replace(
+            lanes, frames=stage.frames or lanes.frames, segments=stage.segments or lanes.segments
+        )
 
-    def _freeze_exactly(self, names: Collection[str]) -> None:
-        for name, parameter in self.simulator.named_parameters():
-            parameter.requires_grad_(name not in names)
-            parameter.grad = None
+    def _generator(self) -> torch.Generator:
+        return torch_generator(self.config.seed, "loss", self.step)
 
-    def _autoencoder_digest(self) -> str | None:
-        autoencoder = self.simulator.autoencoder
-        return autoencoder.digest() if autoencoder.is_fitted else None
+    def _latent_loss(self) -> tuple[Sum, tuple[int, ...], float]:
+        """Compute loss and gradients of the next step on latents."""
+        batch, commits = self._next_latents()
+        loaded_s = self._clock()
+        self.step += 1
+        stage = self.course.stage
+        minimised = self._objectives.latent[stage.objective](
+            stage, self.step, self.config.frames_at_once
+        )
+        batch, generator = move_batch(batch, self.device), self._generator()
+        state = self._carried(
+            self.simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0]),
+            batch.starts_B,
+        )
+        passes = list(split(len(batch.starts_B), self.config.micro_batches))
+        total, states = Sum(self.optimizer, len(passes)), []
+        for rows in passes:
+            with computing_in(self.config.precision, self.device):
+                part, begins = batch.rows(rows), state.map(itemgetter(rows))
+                loss = minimised(self.simulator, part, begins, self.objective, generator)
+            total.add(loss.total, loss.parts, loss.count)
+            states.append(loss.state)
+        total.end()
+        # Under autocast parts of it come out in half precision.
+        self.state = joined(states).map(lambda t: t.float() if t.is_floating_point() else t)
+        return total, commits, loaded_s
 
-    def _next_batch(self) -> tuple[Batch, tuple[int, ...]]:
+    def _pixel_loss(self) -> tuple[Sum, tuple[int, ...], float]:
+        """Compute loss and gradients of the next step on frames."""
+        frames, commits = self.feed.frames()
+        loaded_s = self._clock()
+        if self.first_clip is None:
+            self._begin_with_another_clip()
+        self.step += 1
+        stage = self.course.stage
+        minimised = self._objectives.pixel[stage.objective](stage, self.step)
+        frames_NYP3, generator = move(torch.from_numpy(frames), self.device), self._generator()
+        passes = list(split(len(frames), self.config.micro_batches))
+        total = Sum(self.optimizer, len(passes))
+        for rows in passes:
+            with computing_in(self.config.precision, self.device):
+                loss = minimised(self.simulator, frames_NYP3[rows], generator)
+            total.add(loss.total, loss.parts, loss.count)
+        total.end()
+        return total, commits, loaded_s
+
+    def _next_latents(self) -> tuple[Batch, tuple[int, ...]]:
         code = self.simulator.autoencoder
-        is_first = isinstance(code, PatchCode) and not code.is_fitted
-        before = self._sampler.state_dict()
+        is_first = not code.is_fitted
         try:
-            if isinstance(code, PatchCode) and is_first:
-                self._fit(code)
-            segments = self._sampler.next()
-            return assemble(segments, self._lanes.frames, self._clips, self._store)
+            if is_first:
+                self._fit()
+            return self.feed.latents()
         except ClipsUnreadable:
-            self._sampler.load_state_dict(before)
-            if isinstance(code, PatchCode) and is_first:
+            if is_first:
                 # A replay fits it once, on the clips that are left.
                 code.unfit()
-                self._store = self._empty_store()
+                self.feed.forget_latents()
             raise
 
-    def _fit(self, code: PatchCode) -> None:
-        rows = self._clips.targets()
-        stride = -(-len(rows) // self.config.fit_clips)
-        frames = []
-        for row in rows[::stride]:
-            clip = self._reader.read([row])[0][row.commit].frames
-            frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
-        self._first_clip = rows[0].commit
-        self.simulator.first_frame.copy_(torch.from_numpy(frames[0][0]))
-        code.fit(np.concatenate(frames))
+    def _fit(self) -> None:
+        frames, commit = self.feed.some_frames(self.config.fit_clips)
+        self.first_clip = commit
+        self.simulator.first_frame.copy_(torch.from_numpy(frames[0]))
+        self.simulator.autoencoder.fit(frames)
+        self.feed.forget_latents()
 
     def _begin_with_another_clip(self) -> None:
         """Replace the simulator's first picture; no number of the training depends on it."""
-        self._first_clip = None
+        self.first_clip = None
         self.simulator.first_frame.zero_()
-        for row in self._clips.targets()[:1]:
-            with suppress(ClipsUnreadable):
-                frames = self._reader.read([row])[0][row.commit].frames
-                self.simulator.first_frame.copy_(torch.from_numpy(frames[0]))
-                self._first_clip = row.commit
+        if found := self.feed.first_frame():
+            self.simulator.first_frame.copy_(torch.from_numpy(found[0]))
+            self.first_clip = found[1]
 
     def _carried(self, first: SimulatorState, starts_B: Tensor) -> SimulatorState:
         """Return the state each lane begins its segment in."""
-        return first if self._state is None else first.where(starts_B, self._state)
-
-    def _read_lanes(self, path: Path) -> SimulatorState | None:
-        tensors = read_tensors(path)
-        if not tensors:
-            return None
-        lanes = self._lanes.lanes
-        latent = torch.zeros(lanes, *self.simulator.latent_shape)
-        like = self.simulator.initial_state(latent, torch.zeros(lanes, ACTION_SIZE))
-        return like.like(read_tensors(path, like.state_dict()))
+        return first if self.state is None else first.where(starts_B, self.state)

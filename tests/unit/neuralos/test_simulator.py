@@ -104,6 +104,7 @@ def test_cells_that_the_cursor_leaves_are_restored() -> None:
         torch.zeros(1, 11, 8, dtype=torch.long),
         torch.ones(1, 11, dtype=torch.bool),
         torch.tensor([True]),
+        torch.tensor([0]),
     )
     memory, _ = memories(GatedSimulator(SimulatorConfig()), batch, torch.zeros(1, 96, 12, 16))
     fate = true_fates(latent[:, 1:], latent[:, :-1], memory)[0]

@@ -1,0 +1,125 @@
+"""What a training reads: the clips adopted, the segments drawn from them, their latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+import numpy as np
+
+from data_collection.trace import ClipRow
+from neuralos.data.batch import Batch
+from neuralos.data.config import LaneConfig
+from neuralos.data.encode import Frames
+from neuralos.data.latents import LatentStore
+from neuralos.data.mixture import Mixture
+from neuralos.data.reading import ClipReader, ClipsUnreadable
+from neuralos.data.rows import AdoptedClips
+from neuralos.data.sampler import Segment, SegmentSampler
+from neuralos.data.segments import assemble, assemble_frames
+from neuralos.models.autoencoder import Autoencoder
+
+Read = TypeVar("Read")
+
+_FRAMES_PER_FIT_CLIP = 3
+
+
+class Feed:
+    """Batches of latents, or of frames, from the clips adopted so far.
+
+    Args:
+        lanes: the shape of a batch.
+        seed: decides every draw.
+        reader: reads clips.
+        autoencoder: encodes them.
+        cached_clips: how many clips' latents are kept.
+        mixture: the mixture in force at first.
+    """
+
+    def __init__(
+        self,
+        lanes: LaneConfig,
+        seed: int,
+        reader: ClipReader,
+        autoencoder: Autoencoder,
+        cached_clips: int,
+        mixture: Mixture,
+    ) -> None:
+        self._lanes = lanes
+        self._seed = seed
+        self._reader = reader
+        self._autoencoder = autoencoder
+        self._cached_clips = cached_clips
+        self.use(AdoptedClips(), mixture)
+
+    def use(self, clips: AdoptedClips, mixture: Mixture) -> None:
+        """Begin with other clips."""
+        self.clips = clips
+        self.sampler = SegmentSampler(self._lanes, self._seed, clips, mixture)
+        self.forget_latents()
+
+    def forget_latents(self) -> None:
+        """Drop all latents: the autoencoder is another now."""
+        self._store = LatentStore(self._reader, self.clips, self._autoencoder, self._cached_clips)
+
+    def reshape(self, lanes: LaneConfig) -> None:
+        """Give batches of another shape from now on; every passage ends where it differs."""
+        if lanes != self._lanes:
+            self._lanes = lanes
+            self.sampler.reshape(lanes)
+
+    def adopt(self, mark: int, rows: Iterable[ClipRow]) -> None:
+        """Take rows up to ``mark``."""
+        self._store.forget(self.clips.adopt(mark, rows))
+
+    def withdraw(self, commits: Iterable[int]) -> None:
+        """Let clips go."""
+        self._store.forget(self.clips.withdraw(commits))
+
+    def latents(self) -> tuple[Batch, tuple[int, ...]]:
+        """Return the batch of the next step, and the commits of its clips.
+
+        Raises:
+            ClipsUnreadable: clips cannot be read; the next call draws the same.
+        """
+        return self._draw(
+            lambda drawn: assemble(drawn, self._lanes.frames, self.clips, self._store)
+        )
+
+    def frames(self) -> tuple[Frames, tuple[int, ...]]:
+        """Return the frames (N, Y, P, 3) of the next step, and the commits of their clips.
+
+        Raises:
+            ClipsUnreadable: as ``latents``.
+        """
+        return self._draw(lambda drawn: assemble_frames(drawn, self.clips, self._reader))
+
+    def some_frames(self, clips: int) -> tuple[Frames, int]:
+        """Return a few frames (N, Y, P, 3) of about so many clips, and the first one's commit.
+
+        Raises:
+            ClipsUnreadable: one of these cannot be read.
+        """
+        rows = self.clips.targets()
+        stride = -(-len(rows) // clips)
+        frames = []
+        for row in rows[::stride]:
+            clip = self._reader.read([row])[0][row.commit].frames
+            frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
+        return np.concatenate(frames), rows[0].commit
+
+    def first_frame(self) -> tuple[Frames, int] | None:
+        """Return the first frame (Y, P, 3) of the first clip, and its commit, if it can be read."""
+        for row in self.clips.targets()[:1]:
+            with suppress(ClipsUnreadable):
+                return self._reader.read([row])[0][row.commit].frames[0], row.commit
+        return None
+
+    def _draw(self, assembled: Callable[[list[Segment]], Read]) -> Read:
+        before = self.sampler.state_dict()
+        try:
+            return assembled(self.sampler.next())
+        except ClipsUnreadable:
+            self.sampler.load_state_dict(before)
+            raise

@@ -1,0 +1,19 @@
+"""The objectives by the names that stages give them."""
+
+from __future__ import annotations
+
+from neuralos.training.latent_loss import DenoisingLoss, GuessLoss
+from neuralos.training.loss import Objective, Objectives
+from neuralos.training.objective import segment_loss
+from neuralos.training.stages import Stage
+
+
+def _gated(stage: Stage, step: int, frames_at_once: int) -> Objective:
+    return segment_loss
+
+
+OBJECTIVES = Objectives(
+    latent={"gated": _gated, "guess": GuessLoss, "denoising": DenoisingLoss},
+    pixel={},
+)
+"""What ``training/stages.py`` names."""
