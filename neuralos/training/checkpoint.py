@@ -40,7 +40,7 @@ def read_tensors(
     if like is not None and halved:
         tensors = {name: _widened(tensor, like.get(name)) for name, tensor in tensors.items()}
     if like is not None:
-        _check_like(path.name, tensors, like)
+        check_like(path.name, tensors, like)
     return tensors
 
 
@@ -66,7 +66,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path.name}: {error}") from None
 
 
-def _check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+def check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that have other names, shapes or types than some others.
+
+    Raises:
+        ValueError: they have; the message begins with ``name`` and names the tensor.
+    """
     for key, wanted in like.items():
         found = tensors.get(key)
         if found is None:

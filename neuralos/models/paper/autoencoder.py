@@ -88,8 +88,9 @@ class KlAutoencoder(Autoencoder):
 
     def image(self, latent_NCHW: Tensor) -> Tensor:
         """Return the images (N, 3, Y, P) of normalised latents, not yet cut to [-1, 1]."""
-        image: Tensor = self.kl.decode(self.denormalise(latent_NCHW)).sample
-        return image
+        raw = self.denormalise(latent_NCHW).to(self.kl.dtype)
+        image: Tensor = self.kl.decode(raw).sample
+        return image.float()
 
     def normalise(self, raw_NCHW: Tensor) -> Tensor:
         """Return normalised latents."""
@@ -100,8 +101,9 @@ class KlAutoencoder(Autoencoder):
         return latent_NCHW * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
 
     def _mean_codes(self, frames_NYP3: Tensor) -> Tensor:
-        mean: Tensor = self.kl.encode(image_of(frames_NYP3)).latent_dist.mean
-        return mean
+        image = image_of(frames_NYP3).to(self.kl.dtype)
+        mean: Tensor = self.kl.encode(image).latent_dist.mean
+        return mean.float()
 
     def _bytes(self, frames: npt.NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self.mean.device)
