@@ -14,10 +14,12 @@ def numpy_generator(seed: int, *key: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=words))
 
 
-def torch_generator(seed: int, *key: str | int) -> torch.Generator:
-    """Return the torch generator of a key."""
+def torch_generator(
+    seed: int, *key: str | int, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return the torch generator of a key; each kind of device draws other numbers."""
     word = int.from_bytes(_hash(seed, key)[:8], "little", signed=True)
-    return torch.Generator().manual_seed(word)
+    return torch.Generator(device).manual_seed(word)
 
 
 def _hash(seed: int, key: tuple[str | int, ...]) -> bytes:

@@ -17,13 +17,7 @@ from neuralos.models.autoencoder import Autoencoder
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.paper.simulator import PaperSimulator
 from neuralos.models.simulator import Simulator
-from neuralos.training.checkpoint import (
-    check_like,
-    read_json,
-    read_tensors,
-    write_json,
-    write_tensors,
-)
+from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
 
 WEIGHTS_FILE = "simulator.safetensors"
 ABOUT_FILE = "simulator.json"
@@ -111,9 +105,5 @@ def load_weights(folder: Path, like: Simulator) -> dict[str, Tensor]:
     Raises:
         ValueError: they are missing, damaged, or do not fit; the message names the tensor.
     """
-    if is_parts(folder):
-        tensors: dict[str, Tensor] = load_paper(folder).state_dict()
-        check_like(folder.name, tensors, like.state_dict())
-        return tensors
     halved = read_json(folder / ABOUT_FILE).get(PRECISION) == HALF
     return read_tensors(folder / WEIGHTS_FILE, like.state_dict(), halved=halved)

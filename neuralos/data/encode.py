@@ -21,7 +21,8 @@ KEY_SLOTS = 8
 KEY_TABLE = 512
 """SDL scancodes are below this; 0 is no key."""
 
-_WHEEL_MOST = 3
+WHEEL_MOST = 3
+"""Notches of the wheel in one frame, at most."""
 
 TINY_SCREEN = Screen()
 """128×96 pixels, as the configuration ``tiny`` has them."""
@@ -75,7 +76,7 @@ def encode_action(action: Action, periods: float = 1.0) -> Floats:
         action: what happened.
         periods: within how many frame periods of 1/15 s it did.
     """
-    wheel = max(-_WHEEL_MOST, min(_WHEEL_MOST, action.wheel_dy))
+    wheel = max(-WHEEL_MOST, min(WHEEL_MOST, action.wheel_dy))
     numbers = (action.x_px, action.y_px, *action.held, *action.clicked)
     return np.array((*numbers, wheel, action.clicks == 2, periods), dtype=np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import Tensor, full
+from torch import Tensor
 
 from neuralos.diffusion.schedule import sampling_timesteps
 from neuralos.models.denoiser import Denoiser, DrawingHint
@@ -15,6 +15,6 @@ def sample(denoiser: Denoiser, noise_NCHW: Tensor, hint: DrawingHint, steps: int
     levels = sampling_timesteps(steps)
     latent = noise_NCHW
     for level, lower in pairwise(levels):
-        clean = denoiser(latent, full((len(latent),), level), hint)
+        clean = denoiser(latent, latent.new_full((len(latent),), level), hint)
         latent = clean + (latent - clean) * (lower / level)
     return latent

@@ -24,12 +24,16 @@ _WAVES = 4 * len(_WAVE_LENGTHS_PX)
 class Recurrent(nn.Module):
     """Reads latents and actions in time order and returns a context per frame."""
 
+    wave_lengths_px: Tensor
+
     def __init__(self, config: RnnConfig, channels: int, screen: Screen) -> None:
         super().__init__()
         self.config = config
         self.screen = screen
         c = config
         cells = screen.grid_height * screen.grid_width
+        lengths_px = torch.tensor(_WAVE_LENGTHS_PX)
+        self.register_buffer("wave_lengths_px", lengths_px, persistent=False)
         self.key_table = nn.Embedding(2 * KEY_TABLE, c.keys)
         self.components = min(channels, c.components)
         self.look = nn.Conv2d(self.components, c.look, 1)
@@ -95,7 +99,9 @@ class Recurrent(nn.Module):
         places = tuple(cursor_cell(one[:, :2], self.screen) for one in (action, previous))
         overview = F.silu(self.overview(self.glance(stem).flatten(1)))
         seen = (*(_at(stem, place) for place in places), overview)
-        numbers = torch.cat((*seen, _normalised(action, self.screen), _waves(action), keys), 1)
+        numbers = torch.cat(
+            (*seen, _normalised(action, self.screen), _waves(action, self.wave_lengths_px), keys), 1
+        )
         hidden, cell, spatial = carry
         entering = F.silu(self.entry(numbers)).view(batch, frames, -1)
         leaving, (hidden, cell) = self.lstm(entering, (hidden[None], cell[None]))
@@ -147,8 +153,7 @@ def _normalised(action: Tensor, screen: Screen) -> Tensor:
     return torch.cat((x, y, action[:, 2:]), 1)
 
 
-def _waves(action: Tensor) -> Tensor:
+def _waves(action: Tensor, lengths_px: Tensor) -> Tensor:
     """Return the position as waves of several lengths, so that places are easy to tell apart."""
-    lengths = torch.tensor(_WAVE_LENGTHS_PX, device=action.device)
-    turns = action[:, :2].unsqueeze(2) * (2 * torch.pi / lengths)
+    turns = action[:, :2].unsqueeze(2) * (2 * torch.pi / lengths_px)
     return torch.cat((turns.sin(), turns.cos()), 2).flatten(1)

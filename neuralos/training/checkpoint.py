@@ -40,7 +40,7 @@ def read_tensors(
     if like is not None and halved:
         tensors = {name: _widened(tensor, like.get(name)) for name, tensor in tensors.items()}
     if like is not None:
-        check_like(path.name, tensors, like)
+        _check_like(path.name, tensors, like)
     return tensors
 
 
@@ -66,12 +66,7 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path.name}: {error}") from None
 
 
-def check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that have other names, shapes or types than some others.
-
-    Raises:
-        ValueError: they have; the message begins with ``name`` and names the tensor.
-    """
+def _check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
     for key, wanted in like.items():
         found = tensors.get(key)
         if found is None:

@@ -42,14 +42,13 @@ class ActionReader(nn.Module):
             The inputs, and (B, 2): whether the pointer was off the screen, how many keys the
             model does not know.
         """
-        most = torch.tensor([self._config.width_px - 1, self._config.height_px - 1])
-        place_B2 = torch.nan_to_num(action_BA[:, :2]) / self._reduction
-        inside_B2 = place_B2.clamp_min(0).minimum(most.to(place_B2))
+        width_px, height_px = self._config.width_px, self._config.height_px
+        across_B, down_B = (torch.nan_to_num(action_BA[:, :2]) / self._reduction).unbind(1)
+        x, y = across_B.clamp(0, width_px - 1).long(), down_B.clamp(0, height_px - 1).long()
         # A pointer at a fraction of the last pixel is on the screen.
-        off_B = ((place_B2 < 0) | (place_B2 >= most.to(place_B2) + 1)).any(1)
+        off_B = (across_B < 0) | (across_B >= width_px) | (down_B < 0) | (down_B >= height_px)
         down_B3 = (action_BA[:, HELD] > 0) | (action_BA[:, CLICKED] > 0)
         held_BV, unknown_B = self._held(keys_BK)
-        x, y = inside_B2.long().unbind(1)
         start = torch.zeros_like(off_B)
         inputs = PaperInput(x, y, down_B3[:, _LEFT], down_B3[:, _RIGHT], held_BV, start)
         return inputs, torch.stack((off_B.long(), unknown_B), 1)

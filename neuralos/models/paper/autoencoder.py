@@ -88,9 +88,8 @@ class KlAutoencoder(Autoencoder):
 
     def image(self, latent_NCHW: Tensor) -> Tensor:
         """Return the images (N, 3, Y, P) of normalised latents, not yet cut to [-1, 1]."""
-        raw = self.denormalise(latent_NCHW).to(self.kl.dtype)
-        image: Tensor = self.kl.decode(raw).sample
-        return image.float()
+        image: Tensor = self.kl.decode(self.denormalise(latent_NCHW)).sample
+        return image
 
     def normalise(self, raw_NCHW: Tensor) -> Tensor:
         """Return normalised latents."""
@@ -101,9 +100,8 @@ class KlAutoencoder(Autoencoder):
         return latent_NCHW * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
 
     def _mean_codes(self, frames_NYP3: Tensor) -> Tensor:
-        image = image_of(frames_NYP3).to(self.kl.dtype)
-        mean: Tensor = self.kl.encode(image).latent_dist.mean
-        return mean.float()
+        mean: Tensor = self.kl.encode(image_of(frames_NYP3)).latent_dist.mean
+        return mean
 
     def _bytes(self, frames: npt.NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self.mean.device)

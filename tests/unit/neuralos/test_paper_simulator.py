@@ -14,8 +14,9 @@ from torch import Tensor
 from data_collection.action import Action, fold
 from data_collection.events import Button, ButtonChanged, KeyChanged, PointerMoved
 from neuralos.build import build_simulator
-from neuralos.checkpoints.folder import Sampling, simulator_config
+from neuralos.checkpoints.folder import Sampling
 from neuralos.checkpoints.importing import import_public
+from neuralos.checkpoints.playing import simulator_config
 from neuralos.checkpoints.public import ImportChoices
 from neuralos.config import ConfigError, read_document, to_toml
 from neuralos.data.encode import encode_action, encode_keys
@@ -26,9 +27,9 @@ from neuralos.models.paper.inputs import BrowserInputs
 from neuralos.models.paper.keys import KEY_NAMES, KEY_ROWS, browser_row, scancode_rows
 from neuralos.models.paper.simulator import PaperState
 from neuralos.play import create
-from neuralos.rollout import Player
-from neuralos.run_config import read_config
-from neuralos.weights import load_simulator, load_weights, save_simulator
+from neuralos.runtime.engine import Known, make_engine
+from neuralos.runtime.inputs import Controls
+from neuralos.weights import load_simulator, save_simulator
 from tests.unit.neuralos.micro_paper import MICRO_PAPER, micro_simulator
 
 FIXTURE = Path(__file__).parents[2] / "data" / "neuralos_reference"
@@ -199,7 +200,7 @@ def test_a_screen_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="the model shows 512×384"):
         read_document(None, ("simulator.architecture=paper",)).section("simulator", SimulatorConfig)
     with pytest.raises(ValueError, match="it can be checked, not played"):
-        simulator_config(PaperConfig(grid_width=10), Sampling())
+        simulator_config(PaperConfig(grid_width=10), 2)
 
 
 def test_an_imported_checkpoint_is_played(tmp_path: Path) -> None:
@@ -210,17 +211,6 @@ def test_an_imported_checkpoint_is_played(tmp_path: Path) -> None:
     assert first.shape == second.shape == (384, 512, 3)
     assert not np.array_equal(first, second)
     desktop.close()
-
-
-def test_a_run_may_begin_with_imported_weights(tmp_path: Path) -> None:
-    import_public(FIXTURE, tmp_path, ImportChoices(), Sampling(2))
-    simulator = build_simulator(read_config(tmp_path / "simulator.toml").simulator, 1)
-    simulator.load_state_dict(load_weights(tmp_path, simulator))
-    wanted = load_simulator(tmp_path).simulator.state_dict()
-    assert all(torch.equal(simulator.state_dict()[name], wanted[name]) for name in wanted)
-    assert simulator.autoencoder.is_fitted
-    with pytest.raises(ValueError, match="tensor"):
-        load_weights(tmp_path, micro_simulator())
 
 
 def test_a_checkpoint_that_was_spoiled_is_not_played(tmp_path: Path) -> None:
@@ -234,8 +224,9 @@ def test_a_player_follows_and_draws() -> None:
     simulator = micro_simulator()
     frame = np.zeros((48, 64, 3), dtype=np.uint8)
     action, keys = encode_action(Action(x_px=20, y_px=30)), np.zeros(8, dtype=np.int64)
-    player = Player.begin(simulator, frame, action, seed=0)
-    player.take(frame, action, keys)
-    drawn = player.draw(action, keys)
+    engine = make_engine(simulator, slots=1)
+    known = Known(np.stack((frame, frame)), np.stack((action, action)), np.stack((keys, keys)))
+    session = engine.join(engine.board("someone", 0, known))
+    drawn = engine.step({session: Controls(action, keys)}).frames[session]
     assert drawn.shape == (48, 64, 3)
-    assert isinstance(player.state, PaperState)
+    assert isinstance(engine.park(session).state, PaperState)
