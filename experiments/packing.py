@@ -20,7 +20,7 @@ from interactive.record.metrics import MetricsRow, read_metrics
 from interactive.record.run_folder import RunFolder
 from neuralos.bases import CARD_FILE
 from neuralos.run_config import read_config
-from neuralos.weights import SIZES_FILE, WEIGHTS_FILE, load_simulator, write_halved
+from neuralos.weights import SIZES_FILE, WEIGHTS_FILE, load_simulator, write_packed
 
 CARD_SCHEMA = "neuralos.base/1"
 LEDGER_FILE = "ledger.jsonl.gz"
@@ -45,7 +45,7 @@ class Extra:
 def pack_base(run: RunFolder, folder: Path, checkpoint: str | None, extra: Extra) -> dict[str, Any]:
     """Make a base of a run's checkpoint, in place of what the folder holds; return its card.
 
-    It holds the averaged weights in half precision, the configuration, the ledger up to the
+    It holds the averaged weights in little room, the configuration, the ledger up to the
     checkpoint, and a thinned curve of the loss.
 
     Args:
@@ -62,7 +62,7 @@ def pack_base(run: RunFolder, folder: Path, checkpoint: str | None, extra: Extra
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    write_halved(CheckpointLibrary(run.checkpoints).path(manifest.id), partial)
+    write_packed(CheckpointLibrary(run.checkpoints).path(manifest.id), partial)
     shutil.copyfile(run.config, partial / CONFIG_FILE)
     lines = run.ledger.read_bytes().splitlines(keepends=True)[: manifest.ledger_entries]
     (partial / LEDGER_FILE).write_bytes(gzip.compress(b"".join(lines), mtime=0))
@@ -121,7 +121,7 @@ def _card(
         "weights": {
             "file": WEIGHTS_FILE,
             "sizes": SIZES_FILE,
-            "precision": "half",
+            "precision": "half, matrices of a million numbers and more in 8 bits",
             "size_bytes": weights.stat().st_size,
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         },

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from neuralos.checkpoints.folder import is_parts
@@ -17,15 +16,22 @@ from neuralos.models.autoencoder import Autoencoder
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.paper.simulator import PaperSimulator
 from neuralos.models.simulator import Simulator
-from neuralos.training.checkpoint import read_json, read_tensors, write_json, write_tensors
+from neuralos.packing import packed, unpacked
+from neuralos.training.checkpoint import (
+    check_like,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 
 WEIGHTS_FILE = "simulator.safetensors"
 ABOUT_FILE = "simulator.json"
 SIZES_FILE = "simulator.toml"
 
-PRECISION, HALF = "precision", "half"
+PRECISION, PACKED = "precision", "packed"
 _KEPT_WHOLE = "autoencoder."
-"""Latents of the same digest must be the same, so what makes them is never halved."""
+"""Latents of the same digest must be the same, so what makes them is never packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +64,16 @@ def write_about(folder: Path, step: int, autoencoder: Autoencoder) -> None:
     write_json(folder / ABOUT_FILE, about)
 
 
-def write_halved(source: Path, folder: Path) -> None:
-    """Write what ``save_simulator`` wrote into another folder, its weights in half precision.
+def write_packed(source: Path, folder: Path) -> None:
+    """Write what ``save_simulator`` wrote into another folder, its weights in little room.
 
     Raises:
         ValueError: it does not load, or a weight is too large; the message names the tensor.
     """
     simulator = load_simulator(source).simulator
-    tensors = {}
-    for name, tensor in simulator.state_dict().items():
-        if tensor.dtype is torch.float32 and not name.startswith(_KEPT_WHOLE):
-            tensors[name] = tensor.half()
-            if not torch.isfinite(tensors[name]).all():
-                raise ValueError(f"tensor {name!r} does not fit into half precision")
-        else:
-            tensors[name] = tensor
-    write_tensors(folder / WEIGHTS_FILE, tensors)
+    write_tensors(folder / WEIGHTS_FILE, packed(simulator.state_dict(), _KEPT_WHOLE))
     (folder / SIZES_FILE).write_bytes((source / SIZES_FILE).read_bytes())
-    write_json(folder / ABOUT_FILE, {**read_json(source / ABOUT_FILE), PRECISION: HALF})
+    write_json(folder / ABOUT_FILE, {**read_json(source / ABOUT_FILE), PRECISION: PACKED})
 
 
 def load_simulator(folder: Path) -> PlayableSimulator:
@@ -100,10 +98,14 @@ def load_simulator(folder: Path) -> PlayableSimulator:
 
 
 def load_weights(folder: Path, like: Simulator) -> dict[str, Tensor]:
-    """Return the tensors that ``save_simulator`` or ``write_halved`` wrote.
+    """Return the tensors that ``save_simulator`` or ``write_packed`` wrote.
 
     Raises:
         ValueError: they are missing, damaged, or do not fit; the message names the tensor.
     """
-    halved = read_json(folder / ABOUT_FILE).get(PRECISION) == HALF
-    return read_tensors(folder / WEIGHTS_FILE, like.state_dict(), halved=halved)
+    wanted = like.state_dict()
+    if read_json(folder / ABOUT_FILE).get(PRECISION) != PACKED:
+        return read_tensors(folder / WEIGHTS_FILE, wanted)
+    tensors = unpacked(read_tensors(folder / WEIGHTS_FILE), wanted)
+    check_like(WEIGHTS_FILE, tensors, wanted)
+    return tensors

@@ -59,7 +59,7 @@ def pack(
 ) -> None:
     """Make a base of a checkpoint of RUN, in the installed package.
 
-    Its weights are kept in half precision, with the run's configuration, its ledger, a
+    Its weights are kept in half precision or less, with the run's configuration, its ledger, a
     thinned curve and a card beside them.
     """
     if not _NAME.fullmatch(name) or name in ("scripted", "x11"):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,15 +19,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     )
 
 
-def read_tensors(
-    path: Path, like: Mapping[str, Tensor] | None = None, *, halved: bool = False
-) -> dict[str, Tensor]:
+def read_tensors(path: Path, like: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Args:
         path: the file.
         like: tensors whose names, shapes and types the file's must have.
-        halved: single precision may have been stored in half, and is widened again.
 
     Raises:
         ValueError: the file is damaged, or does not fit; the message names the tensor.
@@ -37,16 +33,9 @@ def read_tensors(
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path.name}: {error}") from None
-    if like is not None and halved:
-        tensors = {name: _widened(tensor, like.get(name)) for name, tensor in tensors.items()}
     if like is not None:
-        _check_like(path.name, tensors, like)
+        check_like(path.name, tensors, like)
     return tensors
-
-
-def _widened(tensor: Tensor, like: Tensor | None) -> Tensor:
-    is_half = tensor.dtype is torch.float16 and like is not None and like.dtype is torch.float32
-    return tensor.float() if is_half else tensor
 
 
 def write_json(path: Path, obj: Any) -> None:
@@ -66,7 +55,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path.name}: {error}") from None
 
 
-def _check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+def check_like(name: str, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None:
+    """Refuse tensors whose names, shapes and types are not those of others.
+
+    Raises:
+        ValueError: the message names the file and the tensor.
+    """
     for key, wanted in like.items():
         found = tensors.get(key)
         if found is None:

@@ -21,9 +21,11 @@ from interactive.record.ledger import EntryKind, read_ledger
 from interactive.record.run_folder import RunFolder, RunInfo
 from interactive.steering.boundary import Cadence
 from interactive.trainer import DataRow
+from neuralos import packing
 from neuralos.bases import UnknownBase, base_folder
 from neuralos.config import ConfigError
 from neuralos.control import create_trainer
+from neuralos.training.checkpoint import check_like
 from neuralos.weights import load_simulator
 from tests.fakes import World, run_session
 
@@ -70,7 +72,7 @@ def test_a_base_holds_what_is_played_and_how_it_was_made(run: RunFolder, packed:
     assert size_bytes(packed) < whole.stat().st_size
 
 
-def test_halving_changes_little_and_no_latent(run: RunFolder, packed: Path) -> None:
+def test_packing_changes_little_and_no_latent(run: RunFolder, packed: Path) -> None:
     card = json.loads((packed / "card.json").read_text())
     whole = load_simulator(run.checkpoints / card["checkpoint"]).simulator
     half = load_simulator(packed).simulator
@@ -80,6 +82,27 @@ def test_halving_changes_little_and_no_latent(run: RunFolder, packed: Path) -> N
         assert torch.allclose(
             half.state_dict()[name].double(), tensor.double(), rtol=1e-3, atol=1e-6
         )
+
+
+def test_large_matrices_are_kept_in_eight_bits_and_others_in_half() -> None:
+    generator = torch.Generator().manual_seed(0)
+    large = torch.randn(1024, 1024, generator=generator) * torch.rand(1024, 1, generator=generator)
+    tensors = {"large": large, "small": large[:4], "code.large": large, "count": torch.arange(3)}
+    stored = packing.packed(tensors, "code.")
+    assert {name: t.dtype for name, t in stored.items() if "scale" not in name} == {
+        "large": torch.int8,
+        "small": torch.float16,
+        "code.large": torch.float32,
+        "count": torch.int64,
+    }
+    again = packing.unpacked(stored, tensors)
+    check_like("file", again, tensors)
+    assert torch.equal(again["code.large"], large)
+    assert torch.allclose(again["small"], large[:4], rtol=1e-3)
+    most = large.abs().amax(1, keepdim=True)
+    assert ((again["large"] - large).abs() <= most / 254 * 1.001).all()
+    with pytest.raises(ValueError, match="'huge'"):
+        packing.packed({"huge": torch.full((2,), 1e6)}, "code.")
 
 
 def test_packing_twice_gives_the_same_bytes(run: RunFolder, packed: Path, tmp_path: Path) -> None:
