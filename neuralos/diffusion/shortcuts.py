@@ -13,15 +13,19 @@ from torch import Tensor
 from neuralos.diffusion.paths import Draws, NoisePath
 
 
-def draw_strides(count: int, finest: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw steps that samplers of 1 to ``finest`` steps make.
+def strides_of(uniform_N: Tensor, finest: int) -> tuple[Tensor, Tensor]:
+    """Return one of the steps that samplers of 1, 2, 4, ... ``finest`` steps make, for each draw.
+
+    Args:
+        uniform_N: drawn from [0, 1).
+        finest: a power of 2.
 
     Returns:
-        Levels where the steps begin, and how far they go, each (count,).
+        Levels where the steps begin, and how far they go, each (N,).
     """
-    kinds = finest.bit_length()
-    steps = 2 ** torch.randint(kinds, (count,), generator=generator)
-    passed = (torch.rand(count, generator=generator) * steps).floor()
+    scaled = uniform_N * finest.bit_length()
+    steps = 2 ** scaled.floor()
+    passed = ((scaled - scaled.floor()) * steps).floor()
     return 1 - passed / steps, 1 / steps
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neuralos.models.autoencoder import Autoencoder
 from neuralos.models.fast.config import SmallAutoencoderConfig
+from neuralos.models.paper.autoencoder import image_of
 from neuralos.shapes import Screen
 
 _HALF = 127.5
@@ -97,8 +98,3 @@ class SmallAutoencoder(Autoencoder):
     def _scale(self) -> Tensor:
         # Before it is fitted latents stay as they are.
         return (self.std + (self.std == 0)).view(-1, 1, 1)
-
-
-def image_of(frames_NYP3: Tensor) -> Tensor:
-    """Return images (N, 3, Y, P) in [-1, 1] of frames of bytes."""
-    return frames_NYP3.permute(0, 3, 1, 2).float() / _HALF - 1

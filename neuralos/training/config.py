@@ -34,6 +34,7 @@ class ObjectiveConfig:
 
     ``feedback_noise`` is the largest standard deviation of the noise on the latents fed
     back, on half of the lanes; ``still_weight`` is the weight of cells that are not drawn.
+    Up to ``periods`` frames become one in a step of ``fast``, as if recorded more slowly.
     """
 
     fate: float = 1.0
@@ -42,6 +43,16 @@ class ObjectiveConfig:
     drawn_frames: int = 10
     feedback_noise: float = 0.15
     still_weight: float = 0.02
+    periods: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse less than one frame.
+
+        Raises:
+            ValueError: ``periods`` is below 1.
+        """
+        if self.periods < 1:
+            raise ValueError(f"periods is 1 or more, not {self.periods}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from neuralos.data.batch import Batch
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
+from neuralos.training.chosen_frames import ChosenFrames, choose_frames
 from neuralos.training.config import ObjectiveConfig
 from neuralos.training.loss import Loss
 from neuralos.training.micro_batches import split
@@ -87,7 +88,14 @@ class DenoisingLoss:
         """Return the mean squared error of clean latent or noise, at random timesteps."""
         model = _model(simulator)
         tracked = _track(model, batch, state, config, generator, self.stage, self.step)
-        chosen = _choose(tracked, self.stage.denoised, batch.lane_B, generator)
+        chosen = choose_frames(
+            tracked.weight_BT,
+            tracked.weight_BTHW.mean((2, 3)),
+            self.stage.denoised,
+            tracked.clean_BTCHW.shape[2:],
+            batch.lane_B,
+            generator,
+        )
         error_N = _denoising_errors(model, tracked, chosen, self.frames_at_once)
         parts = {"denoising": (error_N * chosen.share_N).sum() / chosen.share_N.sum()}
         total = config.diffusion * parts["denoising"]
@@ -95,19 +103,6 @@ class DenoisingLoss:
             parts["guess"] = _mean(tracked.guess_error(), tracked.weight_BT)
             total = total + self.stage.guess * parts["guess"]
         return Loss(total, parts, tracked.state.detach(), float(tracked.weight_BT.sum()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The frames that the denoiser sees, as places in B·T, and what is drawn for each.
-
-    ``share_N`` is each one's share of its lane's weight.
-    """
-
-    place_N: Tensor
-    share_N: Tensor
-    level_N: Tensor
-    noise_NCHW: Tensor
 
 
 def _model(simulator: Simulator) -> LatentModel:
@@ -130,7 +125,7 @@ def _track(
     if own := stage.own_frames_at(step):
         seen = with_own_frames(model, batch, state, own, stage.own_sampler_steps, generator)
     if config.feedback_noise:
-        seen = replace(seen, latent_BUCHW=_noisy(seen, config.feedback_noise, generator))
+        seen = replace(seen, latent_BUCHW=noisy_latents(seen, config.feedback_noise, generator))
     context, after = model.unroll(seen.latent_BUCHW, seen.action_BUA, seen.keys_BTK, state)
     clean, previous = batch.latent_BUCHW[:, 1:], batch.latent_BUCHW[:, :-1]
     is_changed = (clean - previous).abs().amax(2) > _SAME
@@ -143,7 +138,7 @@ def _track(
     return _Tracked(context, clean, weight_BT, weight_BTHW, after)
 
 
-def _noisy(batch: Batch, most: float, generator: torch.Generator) -> Tensor:
+def noisy_latents(batch: Batch, most: float, generator: torch.Generator) -> Tensor:
     """Return latents with noise of one strength a lane, on about half of the lanes."""
     latent = batch.latent_BUCHW
     noise = torch.zeros(latent.shape)
@@ -154,30 +149,8 @@ def _noisy(batch: Batch, most: float, generator: torch.Generator) -> Tensor:
     return latent + noise.to(latent.device)
 
 
-def _choose(tracked: _Tracked, count: int, lane_B: Tensor, generator: torch.Generator) -> _Chosen:
-    """Draw up to ``count`` frames of each lane (0: all), those with many changes more often."""
-    frames = tracked.clean_BTCHW.shape[1]
-    weights, changed = tracked.weight_BT.cpu(), tracked.weight_BTHW.mean((2, 3)).cpu()
-    places, shares, levels, noises = [], [], [], []
-    for row, lane in enumerate(lane_B.tolist()):
-        draws = lane_generator(generator, lane, "denoising")
-        bearing = int((weights[row] > 0).sum())
-        wanted = min(count, bearing) if count else bearing
-        if wanted < bearing:
-            drawn = torch.multinomial(changed[row] * weights[row], wanted, generator=draws)
-        else:
-            drawn = weights[row].nonzero().flatten()
-        places.append(drawn + row * frames)
-        shares.append((weights[row].sum() / wanted).expand(wanted))
-        levels.append(torch.rand(wanted, generator=draws))
-        noises.append(torch.randn(wanted, *tracked.clean_BTCHW.shape[2:], generator=draws))
-    device = tracked.clean_BTCHW.device
-    drawn_for = (torch.cat(parts).to(device) for parts in (places, shares, levels, noises))
-    return _Chosen(*drawn_for)
-
-
 def _denoising_errors(
-    model: LatentModel, tracked: _Tracked, chosen: _Chosen, frames_at_once: int
+    model: LatentModel, tracked: _Tracked, chosen: ChosenFrames, frames_at_once: int
 ) -> Tensor:
     """Return the error of each chosen frame (N,)."""
     levels, place = model.noise_table, chosen.place_N

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from neuralos.training.decoder_distillation import distillation_of
+from neuralos.training.fast_loss import DrawingLoss
 from neuralos.training.latent_loss import DenoisingLoss, GuessLoss
 from neuralos.training.loss import Objective, Objectives
 from neuralos.training.objective import segment_loss
@@ -13,7 +17,13 @@ def _gated(stage: Stage, step: int, frames_at_once: int) -> Objective:
 
 
 OBJECTIVES = Objectives(
-    latent={"gated": _gated, "guess": GuessLoss, "denoising": DenoisingLoss},
-    pixel={},
+    latent={
+        "gated": _gated,
+        "guess": GuessLoss,
+        "denoising": DenoisingLoss,
+        "drawing": DrawingLoss,
+        "distilling": partial(DrawingLoss, distils=True),
+    },
+    pixel={"distillation": distillation_of},
 )
 """What ``training/stages.py`` names."""

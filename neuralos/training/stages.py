@@ -13,7 +13,9 @@ from difflib import get_close_matches
 PARTS = ("autoencoder", "rnn", "denoiser")
 """What a stage may train; ``rnn`` is all that is neither of the other two."""
 
-OBJECTIVES = ("gated", "reconstruction", "guess", "denoising")
+LATENT_OBJECTIVES = ("gated", "guess", "denoising", "drawing", "distilling")
+PIXEL_OBJECTIVES = ("reconstruction", "distillation")
+OBJECTIVES = LATENT_OBJECTIVES + PIXEL_OBJECTIVES
 """What a stage may minimise; ``training/objectives.py`` has their functions."""
 
 
@@ -31,7 +33,8 @@ class Stage:
     paper; ``denoised`` is how many frames of each lane the denoiser sees otherwise (0: all).
     ``guess`` weighs the recurrent network's own guess beside the denoiser's loss. In every
     ``own_every``-th step the last ``own_frames`` frames that are fed back are the
-    simulator's own, drawn in ``own_sampler_steps``.
+    simulator's own, drawn in ``own_sampler_steps``. ``teacher`` is the folder of an imported
+    checkpoint whose autoencoder is distilled.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Stage:
     own_frames: int = 0
     own_every: int = 20
     own_sampler_steps: int = 32
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no stage can be.
@@ -59,8 +63,12 @@ class Stage:
             _check(part, PARTS, "part")
         _check(self.objective, OBJECTIVES, "objective")
         _check(self.loss_on, ("every", "last"), "loss_on")
-        if (self.objective == "reconstruction") != ("autoencoder" in self.trains):
-            raise ValueError(f"stage {self.name!r}: reconstruction trains the autoencoder alone")
+        if (self.objective in PIXEL_OBJECTIVES) != ("autoencoder" in self.trains):
+            raise ValueError(
+                f"stage {self.name!r}: {' and '.join(PIXEL_OBJECTIVES)} train the autoencoder alone"
+            )
+        if self.teacher and self.objective != "distillation":
+            raise ValueError(f"stage {self.name!r}: only distillation has a teacher")
         numbers = (self.steps, self.frames, self.segments, self.warmup_steps, self.own_frames)
         if min(*numbers, self.denoised, self.lr, self.guess) < 0:
             raise ValueError(f"stage {self.name!r}: a number is below 0")
@@ -89,6 +97,7 @@ class StageChange:
     own_frames: int | None = None
     own_every: int | None = None
     own_sampler_steps: int | None = None
+    teacher: str | None = None
 
 
 _WINDOW = Stage("", segments=1, frames=32, loss_on="last")
@@ -96,6 +105,8 @@ _WINDOW = Stage("", segments=1, frames=32, loss_on="last")
 
 _CARRIED = Stage("", frames=32, segments=4, denoised=4, guess=0.1)
 """Ours: segments that carry their state on (truncated back-propagation), loss on every frame."""
+
+_FAST = Stage("", objective="drawing", frames=32, segments=4, denoised=4)
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
@@ -132,6 +143,15 @@ STAGES: Mapping[str, Stage] = {
         replace(
             _CARRIED, name="rollouts", lr=2e-5, own_frames=8, own_every=4, own_sampler_steps=2,
         ),
+        # Those of the architecture ``fast``: its recurrent network and draft, then all,
+        # then on its own frames, then fewer steps.
+        Stage(
+            "fast_rnn", ("rnn",), "drawing", frames=32, segments=4, lr=2e-4, steps=20_000,
+            warmup_steps=1000,
+        ),
+        replace(_FAST, name="fast", lr=1e-4, steps=100_000, warmup_steps=1000),
+        replace(_FAST, name="fast_rollouts", lr=5e-5, steps=20_000, own_frames=8, own_every=4),
+        replace(_FAST, name="distilled", trains=("denoiser",), objective="distilling", lr=5e-5),
     )
 }  # fmt: skip
 """The stages that a run may name; ``[training.stage.NAME]`` changes one, or makes another."""

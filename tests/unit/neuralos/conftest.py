@@ -91,6 +91,25 @@ segments = 2
 [training]
 first_clips = 4
 fit_clips = 4
+stages = ["fast_rnn", "fast", "distilled"]
+
+[training.stage.fast_rnn]
+steps = 1
+frames = 4
+segments = 2
+
+[training.stage.fast]
+steps = 2
+frames = 4
+segments = 2
+denoised = 2
+own_frames = 2
+own_every = 1
+
+[training.stage.distilled]
+frames = 4
+segments = 2
+denoised = 2
 """
 
 

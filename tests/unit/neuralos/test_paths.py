@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from neuralos.diffusion.config import PathConfig
 from neuralos.diffusion.paths import Draws, NoisePath, draw_levels, sampling_levels
-from neuralos.diffusion.shortcuts import draw_strides, two_half_steps
+from neuralos.diffusion.shortcuts import strides_of, two_half_steps
 
 SHAPE = (3, 2, 4, 4)
 KINDS = (
@@ -151,7 +151,7 @@ def test_paths_that_cannot_be_are_refused(change: dict[str, object], word: str) 
 
 
 def test_strides_are_those_of_the_samplers() -> None:
-    level, stride = draw_strides(500, 8, torch.Generator().manual_seed(0))
+    level, stride = strides_of(torch.rand(500, generator=torch.Generator().manual_seed(0)), 8)
     assert set(stride.tolist()) == {1.0, 0.5, 0.25, 0.125}
     assert torch.equal((level / stride).round(), level / stride)
     assert float((level - stride).min()) == 0
@@ -203,7 +203,7 @@ def _train_toy(path: NoisePath, distils: bool) -> Draws:
         noisy = path.noisy(clean, clean, noise, level)
         loss = (toy(noisy, level, torch.zeros(128)) - clean).square().mean()
         if distils:
-            level, stride = draw_strides(128, 8, generator)
+            level, stride = strides_of(torch.rand(128, generator=generator), 8)
             noisy = path.noisy(clean, clean, noise, level)
             wanted = two_half_steps(path, toy, noisy, level, stride)
             loss = loss + (toy(noisy, level, stride) - wanted).square().mean()
