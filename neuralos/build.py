@@ -16,6 +16,7 @@ from neuralos.training.device import choose_device
 from neuralos.training.feed import Feed
 from neuralos.training.objectives import OBJECTIVES
 from neuralos.training.optim import Optimizer
+from neuralos.training.parts import check_parts
 from neuralos.training.trainer import Trainer
 from neuralos.weights import load_weights
 
@@ -51,13 +52,15 @@ def build_trainer(
         start: the folder of a simulator whose weights it begins with; fresh ones if None.
 
     Raises:
-        ValueError: ``start`` is missing, damaged, or of other sizes; the message names the tensor.
+        ValueError: ``start`` is missing, damaged, or of other sizes; the message names the
+            tensor. Or a stage would train nothing, or there is no such device.
     """
     device = choose_device(config.training.device)
     simulator = build_simulator(config.simulator, config.training.seed)
     if start is not None:
         simulator.load_state_dict(load_weights(start, simulator))
     simulator = simulator.to(device)
+    check_parts(simulator, config.training.plan())
     feed = Feed(
         lanes=config.lanes,
         seed=config.training.seed,

@@ -28,23 +28,16 @@ class Autoencoder(nn.Module, ABC):
     def is_fitted(self) -> bool:
         """Whether it has been fitted or loaded, so that latents mean something."""
 
+    @abstractmethod
     def fit(self, frames: npt.NDArray[np.uint8]) -> None:
         """Settle what is computed in one pass from frames (N, Y, P, 3), before latents are read.
 
         That is all of a closed-form code; of a trained one the statistics of its latents.
-
-        Raises:
-            TypeError: this one comes with its statistics.
         """
-        raise TypeError(f"a {type(self).__name__} is not fitted")
 
+    @abstractmethod
     def unfit(self) -> None:
-        """Go back to before ``fit``.
-
-        Raises:
-            TypeError: as ``fit``.
-        """
-        raise TypeError(f"a {type(self).__name__} is not fitted")
+        """Go back to before ``fit``."""
 
     @abstractmethod
     def encode(self, frames_NYP3: Tensor) -> Tensor:

@@ -86,6 +86,10 @@ class SmallAutoencoder(Autoencoder):
         raw: Tensor = self.network.encoder(image_N3YP)
         return raw
 
+    def codes(self, image_N3YP: Tensor) -> tuple[Tensor, None]:
+        """Return the raw latents (N, C, H, W) of images in [-1, 1]; they have no variance."""
+        return self.raw(image_N3YP), None
+
     def image(self, latent_NCHW: Tensor) -> Tensor:
         """Return the images (N, 3, Y, P) of normalised latents, not yet cut to [-1, 1]."""
         return self.image_of_raw(latent_NCHW * self._scale() + self.mean.view(-1, 1, 1))

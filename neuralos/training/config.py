@@ -56,6 +56,15 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ReconstructionConfig:
+    """Weights in the autoencoder's loss; ``scales`` pictures, each half as large, have edges."""
+
+    edges: float = 1.0
+    kl: float = 1e-6
+    scales: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """How training begins and what it keeps.
 
@@ -79,6 +88,7 @@ class TrainingConfig:
     precision: str = "float32"
     micro_batches: int = 1
     frames_at_once: int = 0
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 
     def __post_init__(self) -> None:
         """Refuse stages, devices and precisions that there are not.

@@ -48,7 +48,6 @@ class GuessLoss:
 
     stage: Stage
     step: int
-    frames_at_once: int
 
     def __call__(
         self,

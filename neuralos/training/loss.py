@@ -12,7 +12,7 @@ from torch import Tensor
 from neuralos.data.batch import Batch
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
-from neuralos.training.config import ObjectiveConfig
+from neuralos.training.config import ObjectiveConfig, TrainingConfig
 from neuralos.training.stages import Stage
 
 
@@ -65,7 +65,7 @@ class PixelObjective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """How a stage's objective is made: for a step, and for how many frames at once."""
+    """How a stage's objective is made: for a step, and for what the run says."""
 
-    latent: Mapping[str, Callable[[Stage, int, int], Objective]]
-    pixel: Mapping[str, Callable[[Stage, int], PixelObjective]]
+    latent: Mapping[str, Callable[[Stage, int, TrainingConfig], Objective]]
+    pixel: Mapping[str, Callable[[Stage, int, TrainingConfig], PixelObjective]]

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from torch import nn
 
-from neuralos.training.stages import PARTS
+from neuralos.training.stages import PARTS, Stage
 
 
 def part_of(name: str) -> str:
     """Return the part that a parameter belongs to."""
     module = name.partition(".")[0]
     return module if module in PARTS else "rnn"
+
+
+def check_parts(module: nn.Module, stages: Iterable[Stage]) -> None:
+    """Refuse a stage that would train nothing of a simulator.
+
+    Raises:
+        ValueError: it has no parameters in the parts that a stage trains.
+    """
+    there = {part_of(name) for name, _ in module.named_parameters()}
+    for stage in stages:
+        if not there & set(stage.trains):
+            raise ValueError(f"stage {stage.name!r} trains nothing of a {type(module).__name__}")
 
 
 def train_only(module: nn.Module, parts: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the latent objectives ask of a simulator: the recurrent network and the denoiser apart."""
+"""What objectives ask: of a simulator its networks apart, of an autoencoder its codes."""
 
 from __future__ import annotations
 
@@ -65,4 +65,17 @@ class LatentModel(Protocol):
 
     def sample(self, noise_NCHW: Tensor, context_NXHW: Tensor, sampler_steps: int) -> Tensor:
         """Return the latents (N, C, H, W) that the sampler draws from noise."""
+        ...
+
+
+@runtime_checkable
+class PixelCoder(Protocol):
+    """An autoencoder that is trained by gradients, in images (N, 3, Y, P) in [-1, 1]."""
+
+    def codes(self, image_N3YP: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return means of raw codes (N, C, H, W), and their log-variances where it has any."""
+        ...
+
+    def image_of_raw(self, raw_NCHW: Tensor) -> Tensor:
+        """Return the images of raw codes, not cut to [-1, 1]."""
         ...

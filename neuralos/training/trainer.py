@@ -228,9 +228,7 @@ class Trainer:
         loaded_s = self._clock()
         self.step += 1
         stage = self.course.stage
-        minimised = self._objectives.latent[stage.objective](
-            stage, self.step, self.config.frames_at_once
-        )
+        minimised = self._objectives.latent[stage.objective](stage, self.step, self.config)
         batch, generator = move_batch(batch, self.device), self._generator()
         state = self._carried(
             self.simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0]),
@@ -240,7 +238,9 @@ class Trainer:
         total, states = Sum(self.optimizer, len(passes)), []
         for rows in passes:
             with computing_in(self.config.precision, self.device):
-                part, begins = batch.rows(rows), state.map(itemgetter(rows))
+                # Even a slice of everything would add gradients up in another order.
+                begins = state if len(passes) == 1 else state.map(itemgetter(rows))
+                part = batch.rows(rows)
                 loss = minimised(self.simulator, part, begins, self.objective, generator)
             total.add(loss.total, loss.parts, loss.count)
             states.append(loss.state)
@@ -257,7 +257,7 @@ class Trainer:
             self._begin_with_another_clip()
         self.step += 1
         stage = self.course.stage
-        minimised = self._objectives.pixel[stage.objective](stage, self.step)
+        minimised = self._objectives.pixel[stage.objective](stage, self.step, self.config)
         frames_NYP3, generator = move(torch.from_numpy(frames), self.device), self._generator()
         passes = list(split(len(frames), self.config.micro_batches))
         total = Sum(self.optimizer, len(passes))

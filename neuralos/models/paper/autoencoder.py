@@ -82,14 +82,23 @@ class KlAutoencoder(Autoencoder):
         drawn: Tensor = code.mean + code.std * noise_NCHW
         return drawn
 
+    def codes(self, image_N3YP: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances of the raw codes (N, C, H, W) of images in [-1, 1]."""
+        code = self.kl.encode(image_N3YP).latent_dist
+        return code.mean, code.logvar
+
+    def image_of_raw(self, raw_NCHW: Tensor) -> Tensor:
+        """Return the images (N, 3, Y, P) of raw latents, not yet cut to [-1, 1]."""
+        image: Tensor = self.kl.decode(raw_NCHW).sample
+        return image
+
     def decode(self, latent_NCHW: Tensor) -> Tensor:
         """Return the frames (N, Y, P, 3) uint8 of normalised latents."""
         return frames_of(self.image(latent_NCHW))
 
     def image(self, latent_NCHW: Tensor) -> Tensor:
         """Return the images (N, 3, Y, P) of normalised latents, not yet cut to [-1, 1]."""
-        image: Tensor = self.kl.decode(self.denormalise(latent_NCHW)).sample
-        return image
+        return self.image_of_raw(self.denormalise(latent_NCHW))
 
     def normalise(self, raw_NCHW: Tensor) -> Tensor:
         """Return normalised latents."""
