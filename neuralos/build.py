@@ -67,6 +67,7 @@ def build_trainer(
         reader=make_reader(source, config.lanes.workers, config.simulator.screen),
         autoencoder=simulator.autoencoder,
         cached_clips=config.training.cached_clips,
+        packed_clips=config.training.packed_clips,
         mixture=config.mixture,
     )
     trainer = Trainer(

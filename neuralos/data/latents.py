@@ -16,6 +16,7 @@ from data_collection.action import Action, fold
 from data_collection.events import ButtonChanged, PointerMoved
 from data_collection.trace import FPS, ClipRow
 from neuralos.data.encode import Floats, Keys, encode_action, encode_keys
+from neuralos.data.packed_clips import PackedClips
 from neuralos.data.reading import ClipEvents, ClipReader, ReadClip
 from neuralos.data.rows import AdoptedClips
 from neuralos.models.autoencoder import Autoencoder
@@ -45,15 +46,22 @@ class LatentStore:
         clips: says which clips come before which.
         autoencoder: encodes frames.
         cached_clips: how many clips to keep.
+        packed_clips: of how many more the frames are kept, packed.
     """
 
     def __init__(
-        self, reader: ClipReader, clips: AdoptedClips, autoencoder: Autoencoder, cached_clips: int
+        self,
+        reader: ClipReader,
+        clips: AdoptedClips,
+        autoencoder: Autoencoder,
+        cached_clips: int,
+        packed_clips: int = 0,
     ) -> None:
         self._reader = reader
         self._clips = clips
         self._autoencoder = autoencoder
         self._cached_clips = cached_clips
+        self._packed = PackedClips(packed_clips)
         self._cache: OrderedDict[int, EncodedClip] = OrderedDict()
         self._events: OrderedDict[int, ClipEvents] = OrderedDict()
 
@@ -82,6 +90,7 @@ class LatentStore:
         for commit in commits:
             self._cache.pop(commit, None)
             self._events.pop(commit, None)
+            self._packed.forget((commit,))
 
     def _read(self, rows: Sequence[ClipRow]) -> dict[int, ReadClip]:
         """Read clips, and the events of those before them that are always looked at."""
@@ -92,7 +101,12 @@ class LatentStore:
             for one in islice(self._clips.before(row), _LOOK_BACK)
             if one.commit not in self._events and one.commit not in whole
         }
-        read, events = self._reader.read(rows, list(before.values()))
+        kept = {row.commit: self._packed.get(row.commit) for row in rows}
+        missing = [row for row in rows if kept[row.commit] is None]
+        read, events = self._reader.read(missing, list(before.values()))
+        for commit, clip in read.items():
+            self._packed.put(commit, clip)
+        read.update({commit: clip for commit, clip in kept.items() if clip is not None})
         for row in rows:
             events[row.commit] = read[row.commit].events
         self._events.update(events)

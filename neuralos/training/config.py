@@ -69,7 +69,8 @@ class TrainingConfig:
     """How training begins and what it keeps.
 
     ``first_clips`` must be adopted before the first step; the autoencoder is fitted on
-    ``fit_clips`` of those; the latents of ``cached_clips`` are kept. ``start`` names what
+    ``fit_clips`` of those; the latents of ``cached_clips`` are kept, and
+    in memory the packed frames of ``packed_clips``. ``start`` names what
     it begins with: a shipped base, or the folder of a checkpoint; nothing if empty.
     ``stages`` are gone through in order; ``stage`` changes some of them by name.
     ``micro_batches`` are the parts of a batch whose gradients are added up, and
@@ -82,6 +83,7 @@ class TrainingConfig:
     first_clips: int = 24
     fit_clips: int = 120
     cached_clips: int = 1600
+    packed_clips: int = 20000
     stages: tuple[str, ...] = ("segments",)
     stage: Mapping[str, StageChange] = field(default_factory=dict)
     device: str = "cpu"

@@ -34,6 +34,7 @@ class Feed:
         reader: reads clips.
         autoencoder: encodes them.
         cached_clips: how many clips' latents are kept.
+        packed_clips: of how many more the frames are kept, packed.
         mixture: the mixture in force at first.
     """
 
@@ -44,13 +45,14 @@ class Feed:
         reader: ClipReader,
         autoencoder: Autoencoder,
         cached_clips: int,
+        packed_clips: int,
         mixture: Mixture,
     ) -> None:
         self._lanes = lanes
         self._seed = seed
         self._reader = reader
         self._autoencoder = autoencoder
-        self._cached_clips = cached_clips
+        self._kept_clips = cached_clips, packed_clips
         self.use(AdoptedClips(), mixture)
 
     def use(self, clips: AdoptedClips, mixture: Mixture) -> None:
@@ -61,7 +63,7 @@ class Feed:
 
     def forget_latents(self) -> None:
         """Drop all latents: the autoencoder is another now."""
-        self._store = LatentStore(self._reader, self.clips, self._autoencoder, self._cached_clips)
+        self._store = LatentStore(self._reader, self.clips, self._autoencoder, *self._kept_clips)
 
     def reshape(self, lanes: LaneConfig) -> None:
         """Give batches of another shape from now on; every passage ends where it differs."""

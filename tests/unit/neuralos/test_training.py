@@ -257,3 +257,30 @@ def read_from(traces: Path) -> Callable[[ClipRow], Clip]:
 def same(ones: dict[int, EncodedClip], others: dict[int, EncodedClip]) -> bool:
     (one,), (other,) = ones.values(), others.values()
     return np.array_equal(one.actions, other.actions) and np.array_equal(one.keys, other.keys)
+
+
+def test_packed_clips_are_read_once_and_give_the_same_bits(recorded: Recorded) -> None:
+    run_dir, rows = recorded
+    reads: list[int] = []
+
+    def read(row: ClipRow) -> Clip:
+        reads.append(row.commit)
+        return read_clip(run_dir / "traces", row)
+
+    def store(packed: int) -> LatentStore:
+        clips = AdoptedClips()
+        clips.adopt(9, rows)
+        reader = ClipReader(ClipSource(read, lambda row: read_clip(run_dir / "traces", row).events))
+        return LatentStore(reader, clips, PatchCode(4, Screen()), 1, packed)
+
+    plain, kept = store(0), store(8)
+    for row in (*rows[:8], *rows[:8]):
+        one, other = plain.get([row])[row.commit], kept.get([row])[row.commit]
+        assert torch.equal(one.latents, other.latents)
+        assert np.array_equal(one.actions, other.actions)
+    assert len(reads) == 16 + 8
+    kept.forget([rows[0].commit])
+    kept.get([rows[0]])
+    kept.get([rows[8]])
+    kept.get([rows[1]])
+    assert reads[-3:] == [rows[0].commit, rows[8].commit, rows[1].commit]

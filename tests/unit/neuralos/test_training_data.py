@@ -65,7 +65,7 @@ def step_or_lose(trainer: SteeredTrainer) -> tuple[StepRecord, list[tuple[int, .
 def test_workers_change_no_bit(micro_config: Path, own_copy: Recorded, tmp_path: Path) -> None:
     run_dir, rows = own_copy
     text = micro_config.read_text().replace("lanes = 2", "lanes = 6")
-    text = text.replace("fit_clips = 4", "fit_clips = 4\ncached_clips = 2")
+    text = text.replace("fit_clips = 4", "fit_clips = 4\ncached_clips = 2\npacked_clips = 0")
     trainers = []
     for number in (0, 4):
         config = tmp_path / f"{number}.toml"
@@ -137,7 +137,9 @@ def test_a_step_that_cannot_read_a_clip_leaves_the_trainer_as_it_was(
     """What the run then makes is what a replay makes that is told of the loss beforehand."""
     run_dir, rows = own_copy
     config = micro_config.read_text() + "\n"
-    micro_config.write_text(config.replace("fit_clips = 4", "fit_clips = 4\ncached_clips = 1"))
+    micro_config.write_text(
+        config.replace("fit_clips = 4", "fit_clips = 4\ncached_clips = 1\npacked_clips = 0")
+    )
     live, told = start(micro_config, own_copy), start(micro_config, recorded)
     records, again = [], []
     damaged, lost = {3: rows[1], 5: rows[6]}, set[int]()
