@@ -77,7 +77,7 @@ class SmallAutoencoder(Autoencoder):
 
     def decode(self, latent_NCHW: Tensor) -> Tensor:
         """Return the uint8 frames (N, Y, P, 3) of normalised latents."""
-        image = self.image(latent_NCHW)
+        image = self.image(latent_NCHW).float()
         levels = ((image + 1) * _HALF).round().clamp(0, 255)
         return levels.permute(0, 2, 3, 1).to(torch.uint8)
 

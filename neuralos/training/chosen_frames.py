@@ -26,6 +26,19 @@ class ChosenFrames:
     noise_NCHW: Tensor
 
 
+def bearing_weights(valid_BT: Tensor, loss_on: str) -> Tensor:
+    """Return how much each frame's loss counts (B, T): 1 where it does.
+
+    Args:
+        valid_BT: which frames are no filling.
+        loss_on: ``every`` frame, or the ``last`` valid one of each lane.
+    """
+    weight_BT = valid_BT.long()
+    if loss_on == "last":
+        weight_BT = weight_BT * (weight_BT.flip(1).cumsum(1).flip(1) == 1)
+    return weight_BT.float()
+
+
 def choose_frames(
     weight_BT: Tensor,
     changed_BT: Tensor,

@@ -18,7 +18,7 @@ from neuralos.models.fast.renderer import Renderer, RenderHint
 from neuralos.models.fast.simulator import DRAW, KEEP, RESTORE, FastSimulator, FastState, Seen
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
-from neuralos.training.chosen_frames import ChosenFrames, choose_frames
+from neuralos.training.chosen_frames import ChosenFrames, bearing_weights, choose_frames
 from neuralos.training.config import ObjectiveConfig
 from neuralos.training.latent_loss import noisy_latents
 from neuralos.training.loss import Loss
@@ -69,7 +69,7 @@ class DrawingLoss:
         with torch.set_grad_enabled("rnn" in self.stage.trains):
             seen = _observe(simulator, seen_batch, state)
         target = _target(simulator, batch, state)
-        weight_BT = self._weights(batch.valid_BT)
+        weight_BT = bearing_weights(batch.valid_BT, self.stage.loss_on)
         drawn_NHW = _drawn_weights(simulator, target, weight_BT)
         importance_C = simulator.autoencoder.importance()
         parts = {}
@@ -101,13 +101,6 @@ class DrawingLoss:
         )
         loss = torch.stack(tuple(parts.values())).sum()
         return Loss(loss, parts, after.detach(), float(weight_BT.sum()))
-
-    def _weights(self, valid_BT: Tensor) -> Tensor:
-        weight_BT = valid_BT.float()
-        if self.stage.loss_on == "last":
-            # The last frame that is valid: the one after which none follows.
-            weight_BT = weight_BT * (weight_BT.flip(1).cumsum(1).flip(1) == 1)
-        return weight_BT
 
     def _fed_back(
         self,
@@ -229,8 +222,10 @@ def _target(simulator: FastSimulator, batch: Batch, state: FastState) -> _Target
 
 def _fate_loss(fate_N3HW: Tensor, target: _Target, weight_BT: Tensor) -> Tensor:
     """The cross entropy summed over cells, doubled where they change, per frame."""
-    loss = F.cross_entropy(fate_N3HW.float(), target.fate_NHW, reduction="none")
-    weight = weight_BT.view(-1, 1, 1) * (1 + (target.fate_NHW != KEEP).float())
+    # One row a cell: on a GPU the form for images has no deterministic algorithm.
+    rows, fate = fate_N3HW.permute(0, 2, 3, 1).flatten(0, 2).float(), target.fate_NHW
+    loss = F.cross_entropy(rows, fate.flatten(), reduction="none").view_as(fate)
+    weight = weight_BT.view(-1, 1, 1) * (1 + (fate != KEEP).float())
     return (loss * weight).sum() / weight_BT.sum().clamp_min(1) / _FATE_CELLS
 
 

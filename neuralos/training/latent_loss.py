@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from neuralos.data.batch import Batch
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
-from neuralos.training.chosen_frames import ChosenFrames, choose_frames
+from neuralos.training.chosen_frames import ChosenFrames, bearing_weights, choose_frames
 from neuralos.training.config import ObjectiveConfig
 from neuralos.training.loss import Loss
 from neuralos.training.micro_batches import split
@@ -128,10 +128,7 @@ def _track(
     context, after = model.unroll(seen.latent_BUCHW, seen.action_BUA, seen.keys_BTK, state)
     clean, previous = batch.latent_BUCHW[:, 1:], batch.latent_BUCHW[:, :-1]
     is_changed = (clean - previous).abs().amax(2) > _SAME
-    weight_BT = batch.valid_BT.float()
-    if stage.loss_on == "last":
-        # The last frame that is valid: the one after which none follows.
-        weight_BT = weight_BT * (weight_BT.flip(1).cumsum(1).flip(1) == 1)
+    weight_BT = bearing_weights(batch.valid_BT, stage.loss_on)
     weight_BTHW = torch.where(is_changed, 1.0, config.still_weight)
     after = replace(after, latent=batch.latent_BUCHW[:, -1])
     return _Tracked(context, clean, weight_BT, weight_BTHW, after)

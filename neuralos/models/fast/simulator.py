@@ -121,7 +121,8 @@ class FastSimulator(Simulator):
             seen.view(batch, frames, *seen.shape[1:]), numbers.view(batch, frames, -1), carry_BS
         )
         features = F.silu(self.features(torch.cat((seen, context), 1)))
-        base = torch.lerp(previous, memory, torch.sigmoid(self.share(features)))
+        # Not lerp: under autocast the share is in half precision.
+        base = previous + torch.sigmoid(self.share(features)) * (memory - previous)
         draft = base + self.change(features)
         hint = RenderHint(previous, memory, draft, context, maps)
         return Seen(hint, self.fate(features), carry)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from neuralos.models.patch_code import PatchCode
 from neuralos.models.simulator import Simulator
 from neuralos.models.small_autoencoder import SmallAutoencoder
 from neuralos.run_config import read_config
+from neuralos.runtime.engine import make_engine
+from neuralos.runtime.inputs import NO_CONTROLS, Controls
 from neuralos.shapes import Screen
 from neuralos.weights import load_simulator, save_simulator
 
@@ -51,6 +54,9 @@ def stirred(config: SimulatorConfig) -> FastSimulator:
     with torch.no_grad():
         for parameter in simulator.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+        if isinstance(simulator.autoencoder, PatchCode):
+            basis = simulator.autoencoder.basis
+            basis.copy_(0.1 * torch.randn(basis.shape, generator=generator))
     return simulator.eval()
 
 
@@ -173,6 +179,36 @@ def test_weights_are_saved_and_loaded(micro: SimulatorConfig, tmp_path: Path) ->
     loaded = load_simulator(tmp_path)
     assert loaded.step == 7
     assert torch.equal(run(loaded.simulator, 1, 2, slice(None)), run(simulator, 1, 2, slice(None)))
+
+
+@pytest.mark.parametrize("recurrence", ["lstm", "mingru"])
+def test_half_precision_draws_nearly_the_same(micro: SimulatorConfig, recurrence: str) -> None:
+    tracker = replace(micro.fast.tracker, recurrence=recurrence)
+    simulator = stirred(parts(micro, tracker=tracker, gate=False))
+    exact = run(simulator, 2, 3, slice(None))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = run(simulator, 2, 3, slice(None))
+    assert not torch.equal(half.float(), exact)
+    assert (half.float() - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
+@pytest.mark.parametrize("changes", [{}, {"gate": False}])
+def test_a_session_in_an_engine_is_itself_alone(
+    micro: SimulatorConfig, changes: dict[str, object]
+) -> None:
+    actions = 300 * np.random.default_rng(4).random((4, 3, ACTION_SIZE), dtype=np.float32)
+    shown = []
+    for slots in (1, 3):
+        engine = make_engine(stirred(parts(micro, **changes)), slots)
+        boarding = [engine.board_fresh(name, 7, NO_CONTROLS) for name in "abc"[:slots]]
+        sessions = [engine.join(one) for one in boarding]
+        frames = []
+        for action in actions:
+            given = {one: Controls(action[i], NO_CONTROLS.keys) for i, one in enumerate(sessions)}
+            frames.append(engine.step(given).frames[sessions[0]].copy())
+        shown.append(np.stack(frames))
+    assert (shown[0] == shown[1]).all()
+    assert shown[0].std() > 0
 
 
 def test_a_state_of_another_architecture_is_refused(micro: SimulatorConfig) -> None:
