@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuralos.data.encode import Frames
-from neuralos.evaluation.frame_quality import contrast, psnr_db, squared_error
+from neuralos.evaluation.frame_quality import Plane, contrast, psnr_db, squared_error, ssim_map
 from neuralos.evaluation.passage import COMPARED_REDUCTION, Passage
 
 TASKS = ("home", "browser", "folder", "close", "drag", "type")
@@ -22,8 +22,10 @@ NEAR = 0.2
 """Squared error to the end, at most this share of the distance from the start to the end."""
 NEAR_CELLS = 0.9
 """Share of the changed cells that have to be nearer to the end than to the start."""
-SHARP = 0.5
-"""Least contrast between neighbouring pixels, as a share of the real end's."""
+ALIKE = 0.5
+"""Structural similarity from which on a cell looks like the real one."""
+ALIKE_CELLS = 0.8
+"""Share of the changed cells that have to: of those with edges, and of those without."""
 ELSEWHERE_DB = 20.0
 """Least PSNR where nothing was to change."""
 
@@ -31,19 +33,26 @@ _CELL_PX = 8
 _LEAST_CELL_PIXELS = 4
 _LEAST_CHANGED_PIXELS = 8
 _CHANGED_LEVELS = 8
-_LEAST_CONTRAST = 1.0
+_EDGES_LEVELS = 3.0
+"""Mean contrast of neighbouring pixels from which on a cell has edges."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a task episode went; ``near`` is the squared error over the distance to go."""
+    """How a task episode went.
+
+    ``near`` is the squared error over the distance to go; of the changed cells ``cells`` is the
+    share nearer to the end, ``edges`` and ``flats`` that of those with and without edges which
+    look like the real ones.
+    """
 
     early: bool
     near: float
     cells: float
-    sharp: float
+    edges: float
+    flats: float
     elsewhere_db: float
 
     @property
@@ -52,7 +61,7 @@ class Verdict:
         return (
             self.near <= NEAR
             and self.cells >= NEAR_CELLS
-            and self.sharp >= SHARP
+            and min(self.edges, self.flats) >= ALIKE_CELLS
             and self.elsewhere_db >= ELSEWHERE_DB
         )
 
@@ -61,8 +70,9 @@ class Verdict:
         told = (
             (self.early, "too early"),
             (self.near > NEAR, f"squared error {self.near:.2f} of the distance to go"),
-            (self.cells < NEAR_CELLS, f"{self.cells:.0%} of the cells are as at the end"),
-            (self.sharp < SHARP, f"{self.sharp:.0%} of the contrast"),
+            (self.cells < NEAR_CELLS, f"{self.cells:.0%} of the cells nearer to the end"),
+            (self.edges < ALIKE_CELLS, f"{self.edges:.0%} of the cells with edges alike"),
+            (self.flats < ALIKE_CELLS, f"{self.flats:.0%} of the cells without alike"),
             (self.elsewhere_db < ELSEWHERE_DB, f"{self.elsewhere_db:.0f} dB elsewhere"),
         )
         return [text for wrong, text in told if wrong]
@@ -126,11 +136,13 @@ class TaskJudge:
         to_end = squared_error(drawn, self.end)
         to_start = squared_error(drawn, self.start)
         to_go = squared_error(self.start, self.end)
+        cells, edges, flats = self._cells(drawn, to_end, to_start, seen)
         return Verdict(
             early=early,
             near=float(to_end[seen].mean() / to_go[seen].mean()),
-            cells=self._share_of_cells(to_end, to_start, seen),
-            sharp=_sharpness(drawn, self.end, seen),
+            cells=cells,
+            edges=edges,
+            flats=flats,
             elsewhere_db=float(psnr_db(float(to_end[~self.changed & clear].mean()))),
         )
 
@@ -141,24 +153,35 @@ class TaskJudge:
         to_end = squared_error(frame, self.end)[seen].mean()
         return bool(to_end < squared_error(frame, self.start)[seen].mean())
 
-    def _share_of_cells(
-        self, to_end: npt.NDArray[np.float64], to_start: npt.NDArray[np.float64], seen: Mask
-    ) -> float:
+    def _cells(
+        self, drawn: Frames, to_end: Plane, to_start: Plane, seen: Mask
+    ) -> tuple[float, float, float]:
+        """Return the shares of cells nearer to the end, and alike: with edges, and without."""
         cell_px = _CELL_PX * COMPARED_REDUCTION // self.passage.reduction
-        pixels = _cell_sums(seen.astype(np.float64), cell_px)
+
+        def sums(values: Plane) -> Plane:
+            return _cell_sums(np.where(seen, values, 0.0), cell_px)
+
+        pixels = sums(np.ones(seen.shape))
         counted = pixels >= min(_LEAST_CELL_PIXELS, pixels.max())
-        end, start = (_cell_sums(np.where(seen, one, 0.0), cell_px) for one in (to_end, to_start))
-        return float((end < start)[counted].mean())
+        known = np.maximum(pixels, 1)
+        nearer = sums(to_end) < sums(to_start)
+        alike = sums(ssim_map(drawn, self.end)) / known >= ALIKE
+        edged = sums(contrast(self.end)) / known >= _EDGES_LEVELS
+        return (
+            float(nearer[counted].mean()),
+            _share(alike[counted & edged]),
+            _share(alike[counted & ~edged]),
+        )
 
 
-def _cell_sums(values: npt.NDArray[np.float64], cell_px: int) -> npt.NDArray[np.float64]:
+def _cell_sums(values: Plane, cell_px: int) -> Plane:
     height, width = values.shape
     cells = values.reshape(height // cell_px, cell_px, width // cell_px, cell_px)
-    sums: npt.NDArray[np.float64] = cells.sum((1, 3))
+    sums: Plane = cells.sum((1, 3))
     return sums
 
 
-def _sharpness(drawn: Frames, end: Frames, seen: Mask) -> float:
-    """Return the contrast of neighbours in the drawn frame over that in the real end."""
-    real, found = (contrast(frame)[seen].mean() for frame in (end, drawn))
-    return 1.0 if real < _LEAST_CONTRAST else float(found / real)
+def _share(which: Mask) -> float:
+    """Return the share of cells for which something holds; all of none."""
+    return float(which.mean()) if which.size else 1.0

@@ -52,8 +52,8 @@ def passages() -> list[Passage]:
 
 @pytest.fixture(scope="module")
 def simulator(passages: Sequence[Passage]) -> Simulator:
-    rnn = RnnConfig(8, 8, 8, 8, 4, 48, 4, 4, 4, 4, 4, 4)
-    config = SimulatorConfig(components=48, rnn=rnn, denoiser=DenoiserConfig((16, 16), 1, 4, 4))
+    rnn = RnnConfig(8, 8, 8, 8, 4, 64, 4, 4, 4, 4, 4, 4)
+    config = SimulatorConfig(components=64, rnn=rnn, denoiser=DenoiserConfig((16, 16), 1, 4, 4))
     built = build_simulator(config, 0)
     frames = np.concatenate([passage.frames[::8] for passage in passages])
     built.autoencoder.fit(frames)  # type: ignore[operator]
@@ -119,6 +119,15 @@ def test_half_of_both_is_no_success(passages: Sequence[Passage]) -> None:
     for passage in passages:
         if passage.group in TASKS:
             assert not TaskJudge.of(passage).judge(mixed(passage)).present
+
+
+def test_blocks_of_the_right_colour_are_no_success(passages: Sequence[Passage]) -> None:
+    for passage in passages:
+        if passage.group in TASKS:
+            frames = passage.real.copy()
+            blocks = frames[-1].reshape(12, 8, 16, 8, 3).mean((1, 3)).astype(np.uint8)
+            frames[-1] = blocks.repeat(8, 0).repeat(8, 1)
+            assert not TaskJudge.of(passage).judge(frames).present
 
 
 def test_what_comes_too_early_is_no_success(passages: Sequence[Passage]) -> None:
