@@ -13,14 +13,15 @@ import numpy as np
 from neuralos.data.encode import Frames
 from neuralos.evaluation.intervals import Estimate
 from neuralos.evaluation.outcomes import OutcomeBook, QuestionBook
-from neuralos.evaluation.passage import Passage
+from neuralos.evaluation.passage import COMPARED_REDUCTION, Passage, compared_frames
 from neuralos.evaluation.predictor import CopyLast, Predictor, Recited, Simulated
-from neuralos.evaluation.rollouts import batches, roll_out
+from neuralos.evaluation.rollouts import ROWS, batches, roll_out
 from neuralos.evaluation.scoring import ORDER, Scores
 from neuralos.evaluation.shelf import Shelf, default_cache
 from neuralos.evaluation.suite import load_suite
 from neuralos.evaluation.tasks import TASKS
 from neuralos.models.simulator import Simulator
+from neuralos.shapes import Screen
 
 MODEL, COPY_LAST, FROZEN_FIRST, CEILING = "model", "copy_last", "frozen_first", "ceiling"
 REPLAY_FLOOR = "replay_floor"
@@ -148,11 +149,14 @@ def evaluate(
     book = _book(source, progress)
     evaluation = Evaluation(source.name, seed, book.majority)
     done, total = 0, sum(source.lengths)
-    for batch in batches(source.lengths):
+    for batch in batches(source.lengths, rows_at_once(simulator.screen)):
         passages = [source.passage(number) for number in batch]
         drawn = {name: roll_out(predictor, passages) for name, predictor in predictors.items()}
-        for row, passage in enumerate(passages):
-            frames = {name: drawn[name][row] for name in predictors}
+        for row, shown in enumerate(passages):
+            passage = shown.compared()
+            frames = {
+                name: compared_frames(drawn[name][row], shown.reduction) for name in predictors
+            }
             if passage.twin is not None:
                 frames[REPLAY_FLOOR] = passage.twin[passage.warm :]
             for name, generated in frames.items():
@@ -168,11 +172,17 @@ def evaluate(
 def _book(source: Source, progress: Progress) -> QuestionBook:
     book = OutcomeBook()
     for number in range(len(source.lengths)):
-        passage = source.passage(number)
+        passage = source.passage(number).compared()
         if passage.group not in TASKS:
             book.add(passage)
         progress("passages", number + 1, len(source.lengths))
     return book.questions()
+
+
+def rows_at_once(screen: Screen) -> int:
+    """Return how many passages are drawn at once: fewer of larger frames, which all stay."""
+    larger = max(1, COMPARED_REDUCTION // screen.reduction) ** 2
+    return max(1, ROWS // larger)
 
 
 def frame_times(simulator: Simulator, passage: Passage, seed: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,18 @@ class Passage:
         """The real frames of the generated part."""
         return self.frames[self.warm :]
 
+    def compared(self) -> Passage:
+        """Return the passage on the screen on which measures are taken: 128×96, if it is finer."""
+        if self.reduction >= COMPARED_REDUCTION:
+            return self
+        return replace(
+            self,
+            frames=compared_frames(self.frames, self.reduction),
+            bare_frames=compared_frames(self.bare_frames, self.reduction),
+            twin=None if self.twin is None else compared_frames(self.twin, self.reduction),
+            reduction=COMPARED_REDUCTION,
+        )
+
     def bare(self, index: int) -> Frames:
         """Return frame ``index`` without its cursor."""
         picture: Frames = self.bare_frames[self.bare_index[index]]
@@ -77,6 +89,20 @@ class Passage:
         left_px, top_px, right_px, bottom_px = pointer_box(self.pointer(index), self.reduction)
         clear[max(0, top_px) : bottom_px, max(0, left_px) : right_px] = False
         return clear
+
+
+def compared_frames(frames: Frames, reduction: int) -> Frames:
+    """Return frames of a finer screen at 128×96, each pixel the rounded mean of its own."""
+    if reduction >= COMPARED_REDUCTION:
+        return frames
+    size_px = COMPARED_REDUCTION // reduction
+    count, height_px, width_px, _ = frames.shape
+    sums = np.zeros((count, height_px // size_px, width_px // size_px, 3), dtype=np.uint16)
+    for row in range(size_px):
+        for column in range(size_px):
+            sums += frames[:, row::size_px, column::size_px]
+    result: Frames = ((sums + size_px**2 // 2) // size_px**2).astype(np.uint8)
+    return result
 
 
 _CURSOR_WIDTH_PX, _CURSOR_HEIGHT_PX = 20, 24

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from neuralos.data.encode import Floats, Frames, Keys
@@ -51,7 +50,7 @@ class Simulated:
         simulator = self._simulator
         self._names, self._drawn = [passage.id for passage in passages], 0
         actions_NBA, keys_NBK = (
-            torch.from_numpy(np.stack(columns, axis=1))
+            torch.from_numpy(np.stack(columns, axis=1)).to(simulator.autoencoder.device)
             for columns in (
                 [passage.actions[: passage.warm] for passage in passages],
                 [passage.keys[: passage.warm] for passage in passages],
@@ -68,15 +67,21 @@ class Simulated:
 
     @torch.no_grad()
     def draw(self, actions_BA: Floats, keys_BK: Keys) -> Frames:
-        """Draw the next frame of each passage."""
+        """Draw the next frame of each passage; black where the carried state is not finite."""
         if self._state is None:
             raise RuntimeError("draw before begin")
+        autoencoder = self._simulator.autoencoder
         noise = torch.stack([self._noise(name) for name in self._names])
+        actions, keys = torch.from_numpy(actions_BA), torch.from_numpy(keys_BK)
         latent, self._state = self._simulator.step(
-            self._state, torch.from_numpy(actions_BA), torch.from_numpy(keys_BK), noise
+            self._state, *(one.to(autoencoder.device) for one in (actions, keys, noise))
         )
         self._drawn += 1
-        frames: Frames = self._simulator.autoencoder.decode(latent).numpy()
+        finite = torch.stack(
+            [one.isfinite().flatten(1).all(1) for one in (latent, *self._state.tensors())]
+        ).all(0)
+        frames: Frames = autoencoder.decode(latent.nan_to_num()).cpu().numpy()
+        frames[~finite.cpu().numpy()] = 0
         return frames
 
     def _noise(self, name: str) -> torch.Tensor:
@@ -119,9 +124,8 @@ class Recited:
         self._shown += 1
         if self._autoencoder is None:
             return frames
-        decoded: npt.NDArray[np.uint8] = self._autoencoder.decode(
-            _encoded(self._autoencoder, frames)
-        ).numpy()
+        shown = self._autoencoder.decode(_encoded(self._autoencoder, frames))
+        decoded: Frames = shown.cpu().numpy()
         return decoded
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from neuralos.build import build_simulator
 from neuralos.data.encode import TINY_SCREEN, Frames
 from neuralos.evaluation import evaluate
 from neuralos.evaluation.cursor import FARTHEST_PX, cursor_errors
-from neuralos.evaluation.evaluation import PREDICTORS
+from neuralos.evaluation.evaluation import PREDICTORS, rows_at_once
 from neuralos.evaluation.outcomes import OutcomeBook, QuestionBook
 from neuralos.evaluation.passage import Passage
 from neuralos.evaluation.predictor import CopyLast, Predictor, Recited, Simulated
@@ -24,6 +26,7 @@ from neuralos.evaluation.suite import load_suite
 from neuralos.evaluation.tasks import TASKS, TaskJudge
 from neuralos.models.config import DenoiserConfig, RnnConfig, SimulatorConfig
 from neuralos.models.simulator import Simulator
+from neuralos.shapes import Screen
 
 KEPT = ("general-00", "general-01", *(f"{task}-00" for task in TASKS))
 
@@ -208,6 +211,33 @@ def test_batches_do_not_change_what_is_drawn(
         assert alone.shape == passage.real.shape
         # Sums of another order round otherwise, by a level at most.
         assert np.abs(alone.astype(np.int16) - drawn).max() <= 1
+
+
+def test_a_finer_screen_is_compared_as_the_usual_one(passages: Sequence[Passage]) -> None:
+    suite = load_suite("basic-v1")
+    episode = next(one for one in suite.episodes if one.id == "close-00")
+    usual = next(passage for passage in passages if passage.id == "close-00")
+    for reduction in (1, 2):
+        finer = Shelf(suite, Screen(reduction, 8), None).passage(episode)
+        compared = finer.compared()
+        assert finer.frames.shape[1:3] == (384 // reduction, 512 // reduction)
+        assert np.abs(compared.frames.astype(np.int16) - usual.frames).max() <= 1
+        assert compared.bare_frames.shape == usual.bare_frames.shape
+        assert TaskJudge.of(compared).judge(compared.real).success
+    assert usual.compared() is usual
+    assert [rows_at_once(Screen(reduction, 8)) for reduction in (1, 2, 4)] == [1, 4, 16]
+
+
+def test_a_simulator_gone_wrong_draws_black(
+    passages: Sequence[Passage], simulator: Simulator
+) -> None:
+    broken = copy.deepcopy(simulator)
+    with torch.no_grad():
+        for parameter in broken.parameters():
+            parameter.fill_(torch.nan)
+    (drawn,) = roll_out(Simulated(broken, 0), [passages[2]])
+    assert drawn.shape == passages[2].real.shape
+    assert drawn.max() == 0
 
 
 def test_batches_hold_every_passage_once_and_long_ones_together() -> None:
