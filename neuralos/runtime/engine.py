@@ -338,7 +338,7 @@ def make_engine(simulator: Simulator, slots: int, plan: DevicePlan | None = None
     """
     plan = plan or plan_of(simulator)
     prepare_weights(simulator, plan)
-    engine = Engine(simulator, Slots(slots), plan, _make_buffers(simulator, slots, plan))
+    engine = Engine(simulator, Slots(slots), plan, make_buffers(simulator, slots, plan))
     engine.capture()
     return engine
 
@@ -353,7 +353,8 @@ def usable_known(known: Known) -> Known:
 
 
 @torch.inference_mode()
-def _make_buffers(simulator: Simulator, slots: int, plan: DevicePlan) -> Buffers:
+def make_buffers(simulator: Simulator, slots: int, plan: DevicePlan) -> Buffers:
+    """Return the tensors of an empty engine, each with memory of its own."""
     device = plan.device
     noise = torch.zeros(slots, *simulator.latent_shape, device=device)
     action = torch.zeros(slots, ACTION_SIZE, device=device)

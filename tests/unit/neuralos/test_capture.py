@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from neuralos.models.simulator import Simulator
 from neuralos.runtime.capture import DeviceMissing, DevicePlan, capture, plan_for, plan_of
-from neuralos.runtime.engine import _make_buffers
+from neuralos.runtime.engine import make_buffers
 from tests.unit.neuralos.engines import shaken_simulator
 from tests.unit.neuralos.micro_paper import micro_simulator
 
@@ -42,7 +42,7 @@ def test_a_step_can_be_captured(architecture: str, micro_config: Path, fast_conf
         simulator = shaken_simulator(fast_config if architecture == "fast" else micro_config, 1)
     simulator.to("meta")
     plan = DevicePlan(torch.device("meta"))
-    buffers = _make_buffers(simulator, 2, plan)
+    buffers = make_buffers(simulator, 2, plan)
     with torch.inference_mode(), OnDeviceOnly() as watch:
         latent, state = simulator.step(
             buffers.state, buffers.action_BA, buffers.keys_BK, buffers.noise_BCHW
