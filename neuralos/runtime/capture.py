@@ -92,7 +92,7 @@ def capture(step: Step, plan: DevicePlan) -> Step:
     captured, and returns the same tensors each time.
     """
     if plan.compiled:
-        step = torch.compile(step, fullgraph=True, dynamic=False)
+        step = compiled(step)
     if not plan.graph:
         return step
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -110,6 +110,18 @@ def capture(step: Step, plan: DevicePlan) -> Step:
         return outputs
 
     return replay
+
+
+def compiled(step: Step, backend: str = "inductor") -> Step:
+    """Return a step whose kernels ``torch.compile`` fuses, as one graph, when it is called."""
+    whole: Step = torch.compile(step, fullgraph=True, dynamic=False, backend=backend)
+
+    def call() -> tuple[Tensor, ...]:
+        # Dynamo leaves recurrent layers out unless it is told; they stay one call each.
+        with torch._dynamo.config.patch(allow_rnn=True):
+            return whole()
+
+    return call
 
 
 def to_host(tensor: Tensor) -> Tensor:

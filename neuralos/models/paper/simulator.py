@@ -155,5 +155,5 @@ def _paper(state: SimulatorState) -> PaperState:
 def _state(latent: Tensor, action: Tensor, track: Track, changed: Tensor | None) -> PaperState:
     if changed is None:
         changed = torch.zeros(len(latent), 2, dtype=torch.long, device=latent.device)
-    carried = {field.name: getattr(track, field.name) for field in fields(Track)}
+    carried = {field.name: getattr(track, field.name) for field in fields(track)}
     return PaperState(latent=latent, action=action, changed=changed, **carried)

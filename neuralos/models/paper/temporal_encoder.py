@@ -64,8 +64,11 @@ class StartOfTrack(nn.Module):
 
     def track(self, batch: int) -> Track:
         """Return it for so many lanes."""
-        names = (field.name for field in fields(Track))
-        return Track(*(getattr(self, name).expand(batch, -1) for name in names))
+        return Track(*(getattr(self, name).expand(batch, -1) for name in _CARRIED))
+
+
+_CARRIED = tuple(field.name for field in fields(Track))
+"""Named once: a step that is compiled cannot ask a class for its fields."""
 
 
 class TemporalEncoder(nn.Module):

@@ -1,17 +1,28 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
 from neuralos.models.simulator import Simulator
-from neuralos.runtime.capture import DeviceMissing, DevicePlan, capture, plan_for, plan_of
-from neuralos.runtime.engine import make_buffers
-from tests.unit.neuralos.engines import shaken_simulator
+from neuralos.runtime.capture import (
+    DeviceMissing,
+    DevicePlan,
+    capture,
+    compiled,
+    plan_for,
+    plan_of,
+)
+from neuralos.runtime.engine import make_buffers, make_engine
+from tests.unit.neuralos.engines import join, play_on, shaken_simulator
 from tests.unit.neuralos.micro_paper import micro_simulator
+
+TOGETHER = DevicePlan(torch.device("cpu"))
 
 ON_THE_HOST = {"tensor", "as_tensor", "from_numpy", "item", "tolist", "__bool__", "__int__",
                "__float__", "nonzero", "cpu", "numpy", "__index__"}  # fmt: skip
@@ -32,14 +43,15 @@ class OnDeviceOnly(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("architecture", ["gated", "fast", "paper"])
-def test_a_step_can_be_captured(architecture: str, micro_config: Path, fast_config: Path) -> None:
+@pytest.fixture(params=["gated", "fast", "paper"])
+def simulator(request: pytest.FixtureRequest, micro_config: Path, fast_config: Path) -> Simulator:
+    if request.param == "paper":
+        return micro_simulator()
+    return shaken_simulator(fast_config if request.param == "fast" else micro_config, 1)
+
+
+def test_a_step_can_be_captured(simulator: Simulator) -> None:
     """On the meta device every tensor made elsewhere is an error, as on a GPU."""
-    simulator: Simulator
-    if architecture == "paper":
-        simulator = micro_simulator()
-    else:
-        simulator = shaken_simulator(fast_config if architecture == "fast" else micro_config, 1)
     simulator.to("meta")
     plan = DevicePlan(torch.device("meta"))
     buffers = make_buffers(simulator, 2, plan)
@@ -51,6 +63,17 @@ def test_a_step_can_be_captured(architecture: str, micro_config: Path, fast_conf
     assert watch.left == []
     assert {tensor.device.type for tensor in (frames, *state.tensors())} == {"meta"}
     assert [new.shape for new in state.tensors()] == [t.shape for t in buffers.state.tensors()]
+
+
+@pytest.mark.nightly
+def test_a_step_is_one_graph(simulator: Simulator) -> None:
+    """Traced whole, it gives the same bits; the backend that traces only needs no compiler."""
+    plain, traced = (make_engine(copy.deepcopy(simulator), 2, TOGETHER) for _ in range(2))
+    traced._step = compiled(traced._advance_all, backend="eager")
+    for engine in (plain, traced):
+        join(engine, "someone")
+    frames, expected = (play_on(engine, engine.sessions[0], 2) for engine in (traced, plain))
+    np.testing.assert_array_equal(frames, expected)
 
 
 def test_the_watch_sees_what_leaves_the_device() -> None:

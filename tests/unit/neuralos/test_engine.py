@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,6 @@ import torch
 
 from neuralos.data.latents import encode_frames
 from neuralos.keyed import torch_generator
-from neuralos.rollout import Recording, rollout
 from neuralos.runtime.capture import DevicePlan
 from neuralos.runtime.engine import BadPassenger, Engine, Frames, make_engine
 from neuralos.runtime.sessions import NoFreeSlot, NoSuchSession, Passenger, Session
@@ -23,6 +23,7 @@ from tests.unit.neuralos.engines import (
     some_known,
     state_of,
 )
+from tests.unit.neuralos.micro_paper import micro_simulator
 
 SLOTS = 4
 FRAMES = 8
@@ -99,6 +100,26 @@ def test_a_session_in_a_crowd_is_the_session_alone(
     assert all((frame != alone[0]).any() for frame in alone[1:])
 
 
+@pytest.mark.parametrize("architecture", ["fast", "paper"])
+def test_other_architectures_keep_sessions_apart_too(architecture: str, fast_config: Path) -> None:
+    shown = []
+    for others in (0, 2):
+        simulator = (
+            micro_simulator() if architecture == "paper" else shaken_simulator(fast_config, 1)
+        )
+        engine = make_engine(simulator, 3, TOGETHER)
+        watched = join(engine, "watched")
+        crowd = [join(engine, f"other {n}") for n in range(others)]
+        for t in range(2):
+            drawn = engine.step({one: some_controls(one.name, t) for one in (watched, *crowd)})
+            assert not drawn.failed
+        engine.swap(engine.stage(copy.deepcopy(simulator)))
+        shown.append((play_on(engine, watched, 2), state_of(engine, watched)))
+    np.testing.assert_array_equal(shown[0][0], shown[1][0])
+    for name, tensor in shown[0][1].items():
+        assert torch.equal(tensor, shown[1][1][name]), name
+
+
 def test_apart_neither_slot_nor_their_number_matter(micro_config: Path) -> None:
     alone, _ = watch(micro_config, nobody, slots=1)
     crowded, _ = watch(micro_config, coming_and_going(7), slot=2)
@@ -120,12 +141,17 @@ def test_together_they_hardly_matter(micro_config: Path, slot: int) -> None:
         assert float((one - states[1][name]).abs().max()) <= 1e-5 * scale, name
 
 
-def test_a_rollout_is_the_plain_loop(micro_config: Path) -> None:
+def test_one_session_is_the_plain_loop(micro_config: Path) -> None:
+    """Seventeen known frames, of which fifteen are encoded at once, then five drawn ones."""
     simulator = shaken_simulator(micro_config, 1)
-    known = some_known("recorded", simulator.screen, count=22)
-    drawn = rollout(simulator, Recording(known.frames, known.actions, known.keys), 17, seed=3)
+    known = some_known("recorded", simulator.screen, count=17)
+    engine = make_engine(simulator, 1)
+    session = engine.join(engine.board("recorded", 3, known))
+    drawn = play_on(engine, session, 5)
+    said = [some_controls("recorded", t) for t in range(5)]
+    actions = torch.from_numpy(np.stack([*known.actions, *(one.action for one in said)]))
+    keys = torch.from_numpy(np.stack([*known.keys, *(one.keys for one in said)]))
     with torch.no_grad():
-        actions, keys = torch.from_numpy(known.actions), torch.from_numpy(known.keys)
         first = encode_frames(simulator.autoencoder, known.frames[:1])
         state = simulator.initial_state(first, actions[:1])
         for t in range(1, 17):
@@ -137,16 +163,6 @@ def test_a_rollout_is_the_plain_loop(micro_config: Path) -> None:
             latent, state = simulator.step(state, actions[t : t + 1], keys[t : t + 1], noise)
             frame = simulator.autoencoder.decode(latent)[0].numpy()
             np.testing.assert_array_equal(drawn[t - 17], frame)
-
-
-def test_a_rollout_of_broken_weights_is_black(micro_config: Path) -> None:
-    simulator = shaken_simulator(micro_config, 1)
-    known = some_known("recorded", simulator.screen, count=6)
-    for parameter in simulator.parameters():
-        parameter.fill_(torch.nan)
-    drawn = rollout(simulator, Recording(known.frames, known.actions, known.keys), 2, seed=3)
-    assert drawn.shape == (4, *known.frames.shape[1:])
-    assert not drawn.any()
 
 
 def test_a_freed_slot_keeps_nothing(micro_config: Path) -> None:
