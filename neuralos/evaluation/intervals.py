@@ -13,6 +13,8 @@ from neuralos.keyed import numpy_generator
 
 DRAWS = 2000
 _DECIBELS = "psnr"
+_SHARES = ("task", "transitions", "cursor_within", "no_collapse")
+_TAIL = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,10 @@ class Sheet:
         weights = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=DRAWS)
         sums = weights @ rows
         ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
-        low, high = np.quantile(_told(measure, ratios[sums[:, 1] > 0]), (0.025, 0.975))
+        low, high = np.quantile(_told(measure, ratios[sums[:, 1] > 0]), (_TAIL, 1 - _TAIL))
         value = _told(measure, rows[:, 0].sum() / rows[:, 1].sum())
+        if measure.startswith(_SHARES) and value in (0.0, 1.0):
+            low, high = _bounds_of_none(float(value), int((rows[:, 1] > 0).sum()))
         return Estimate(float(value), float(low), float(high), int(rows[:, 1].sum()))
 
     def per_episode(self, measure: str) -> Mapping[str, float]:

@@ -88,3 +88,13 @@ def test_nothing_but_hidden_values_is_no_estimate() -> None:
     sheet = Sheet()
     sheet.add("cursor", "a", [np.nan])
     assert sheet.estimate("cursor", 0) is None
+
+
+@pytest.mark.parametrize(("hit", "interval"), [(0, (0.0, 0.1425)), (1, (0.8575, 1.0))])
+def test_none_of_24_does_not_mean_never(hit: int, interval: tuple[float, float]) -> None:
+    sheet = Sheet()
+    for number in range(24):
+        sheet.add("task_home", str(number), hit)
+    estimate = sheet.estimate("task_home", 0)
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == pytest.approx(interval, abs=1e-4)
