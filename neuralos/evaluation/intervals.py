@@ -76,5 +76,14 @@ class Sheet:
         return {name: float(_told(measure, s / n)) for name, (s, n) in rows.items() if n}
 
 
+def _bounds_of_none(value: float, episodes: int) -> tuple[float, float]:
+    """Return the exact interval of a share that is 0 or 1 in every episode.
+
+    A bootstrap draws only what it has seen, so its interval would have no width at all.
+    """
+    reach = float(1 - _TAIL ** (1 / episodes))
+    return (0.0, reach) if value == 0.0 else (1 - reach, 1.0)
+
+
 def _told(measure: str, ratio: float | npt.NDArray[np.float64]) -> float | npt.NDArray[np.float64]:
     return psnr_db(ratio) if measure.startswith(_DECIBELS) else ratio
