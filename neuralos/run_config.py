@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from neuralos.config import Document, read_document
+from neuralos.config import ConfigError, Document, read_document
 from neuralos.data.config import LaneConfig
 from neuralos.data.mixture import Mixture
 from neuralos.models.config import SimulatorConfig
@@ -29,6 +29,18 @@ class NeuralosConfig:
     mixture: Mixture = field(default_factory=Mixture)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse segments in which a simulator without a carried state would carry one.
+
+        Raises:
+            ConfigError: they are longer than a frame.
+        """
+        if not self.simulator.carry and self.lanes.frames != 1:
+            raise ConfigError(
+                "[simulator] carry = false needs [lanes] frames = 1: a segment's frames share "
+                "a state"
+            )
 
     @classmethod
     def of(cls, document: Document) -> NeuralosConfig:

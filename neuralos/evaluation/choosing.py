@@ -67,14 +67,16 @@ def choose_passages(
         yield replace(episode, start=start)
 
 
-def choose_tasks(each: int, seed: int, stage: Stage) -> Iterator[Episode]:
+def choose_tasks(
+    each: int, seed: int, stage: Stage, tasks: Sequence[str] = TASKS
+) -> Iterator[Episode]:
     """Yield ``each`` episodes of every task, at most one of a task from a sitting."""
-    found: dict[str, list[Episode]] = {task: [] for task in TASKS}
+    found: dict[str, list[Episode]] = {task: [] for task in tasks}
     while any(len(episodes) < each for episodes in found.values()):
         sitting = Episode("", "", TASK_USER, seed, 0, 0, warm=WARM)
         ticks = list(islice(sit(sitting, stage), _SITTING_TICKS))
         events = task_events(ticks)
-        for task in [task for task in TASKS if len(found[task]) < each]:
+        for task in [task for task in tasks if len(found[task]) < each]:
             rng = numpy_generator(seed, "task", task)
             mine = [event for event in events if event.task == task]
             for index in rng.permutation(len(mine)):
@@ -85,7 +87,7 @@ def choose_tasks(each: int, seed: int, stage: Stage) -> Iterator[Episode]:
                     found[task].append(episode)
                     break
         seed += 1
-    for task in TASKS:
+    for task in tasks:
         yield from found[task]
 
 

@@ -48,12 +48,15 @@ class SimulatorConfig:
     """Sizes of the simulator; ``components`` are the channels of a latent.
 
     ``rnn`` and ``denoiser`` belong to the architecture ``gated``, ``fast`` to ``fast`` and
-    ``paper`` to ``paper``, whose latents have ``paper.channels``.
+    ``paper`` to ``paper``, whose latents have ``paper.channels``. Without ``carry`` every
+    frame begins anew: of what was before, only the last frame and action are known (for the
+    ablation of the carried state).
     """
 
     architecture: str = "gated"
     components: int = 96
     sampler_steps: int = 1
+    carry: bool = True
     screen: Screen = field(default_factory=Screen)
     rnn: RnnConfig = field(default_factory=RnnConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

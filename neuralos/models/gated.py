@@ -128,7 +128,7 @@ class GatedSimulator(Simulator):
         self, state: SimulatorState, action_BA: Tensor, keys_BK: Tensor, noise_BCHW: Tensor
     ) -> tuple[Tensor, GatedState]:
         """Draw the next latent; see ``Simulator.step``."""
-        state = _gated(state)
+        state = _gated(self.carried(state))
         seen = self._observe_one(state, action_BA, keys_BK)
         fate = seen.fate_N3HW.argmax(1, keepdim=True)
         drawn = sample(self.denoiser, noise_BCHW, seen.hint, self.config.sampler_steps)
@@ -140,7 +140,7 @@ class GatedSimulator(Simulator):
         self, state: SimulatorState, latent_BCHW: Tensor, action_BA: Tensor, keys_BK: Tensor
     ) -> GatedState:
         """Return the state after a frame that is known (a warm start)."""
-        state = _gated(state)
+        state = _gated(self.carried(state))
         seen = self._observe_one(state, action_BA, keys_BK)
         return self._after(state, seen, latent_BCHW, action_BA)
 

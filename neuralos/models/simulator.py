@@ -44,6 +44,12 @@ class Simulator(nn.Module, ABC):
         latent = self.autoencoder.encode(self.first_frame[None])
         return self.initial_state(latent.expand(len(action_BA), -1, -1, -1), action_BA)
 
+    def carried(self, state: SimulatorState) -> SimulatorState:
+        """Return what a frame begins with: the state or, without ``carry``, a new one."""
+        if self.config.carry:
+            return state
+        return self.initial_state(state.latent, state.action)
+
     @abstractmethod
     def step(
         self, state: SimulatorState, action_BA: Tensor, keys_BK: Tensor, noise_BCHW: Tensor

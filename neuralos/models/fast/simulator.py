@@ -131,7 +131,7 @@ class FastSimulator(Simulator):
         self, state: SimulatorState, action_BA: Tensor, keys_BK: Tensor, noise_BCHW: Tensor
     ) -> tuple[Tensor, FastState]:
         """Draw the next latent; see ``Simulator.step``."""
-        state = fast_state(state)
+        state = fast_state(self.carried(state))
         seen = self._observe_one(state, action_BA, keys_BK)
         draws = self.denoiser.given(seen.hint)
         path, steps = self.denoiser.path, self.config.sampler_steps
@@ -146,7 +146,7 @@ class FastSimulator(Simulator):
         self, state: SimulatorState, latent_BCHW: Tensor, action_BA: Tensor, keys_BK: Tensor
     ) -> FastState:
         """Return the state after a frame that is known (a warm start)."""
-        state = fast_state(state)
+        state = fast_state(self.carried(state))
         seen = self._observe_one(state, action_BA, keys_BK)
         return self._after(state, seen, latent_BCHW, action_BA)
 

@@ -84,7 +84,7 @@ class PaperSimulator(Simulator):
         self, state: SimulatorState, action_BA: Tensor, keys_BK: Tensor, noise_BCHW: Tensor
     ) -> tuple[Tensor, PaperState]:
         """Draw the next latent; see ``Simulator.step``."""
-        before = _paper(state)
+        before = _paper(self.carried(state))
         inputs, changed = self.reader(action_BA, keys_BK)
         context, track = self.temporal.step(inputs, before.latent, before.track)
         latent = self._draw(noise_BCHW, context, self._ladder)
@@ -94,7 +94,7 @@ class PaperSimulator(Simulator):
         self, state: SimulatorState, latent_BCHW: Tensor, action_BA: Tensor, keys_BK: Tensor
     ) -> PaperState:
         """Return the state after a frame that is known; nothing is drawn."""
-        before = _paper(state)
+        before = _paper(self.carried(state))
         inputs, changed = self.reader(action_BA, keys_BK)
         read = self.temporal.read(inputs)
         _, track = self.temporal.follow(read, inputs, before.latent, before.track)
