@@ -146,7 +146,8 @@ class Setting:
 
     def name(self, variant: Variant) -> str:
         """Return the name of a variant's training: variants of one training share it."""
-        parts = (*variant.overrides, variant.distilling, self.cpu_s, self.traces, self.seed)
+        config = NeuralosConfig.of(read_document(CONFIG, variant.overrides))
+        parts = (config, variant.distilling, self.cpu_s, self.traces, self.seed)
         return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
