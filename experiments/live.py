@@ -31,7 +31,8 @@ class LoopOptions:
     """What a command was told about the loop it starts.
 
     ``seconds`` is how long it runs; ``headless_seconds`` counts in its place where the
-    loop goes headless for want of a display.
+    loop goes headless for want of a display. ``ranks`` is how many torchrun started here
+    and elsewhere.
     """
 
     run: Path
@@ -46,6 +47,14 @@ class LoopOptions:
     allow_remote: bool = False
     hold_s: float = HOLD_S
     host_key: str = HOST_KEY
+    ranks: int = 1
+
+    def restart(self) -> str:
+        """Return the command that continues the run."""
+        command = f"neuralos {self.command} --run {self.run}"
+        if self.ranks == 1:
+            return command
+        return f"torchrun --nproc-per-node {self.ranks} --no-python -- {command}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
         wandb_mode=wandb_mode(options.wandb),
         hold_s=options.hold_s,
         host_key=options.host_key,
-        restart=f"neuralos {options.command} --run {options.run}",
+        restart=options.restart(),
     )
     loop = Loop(folder, parts)
     interrupted = False
@@ -106,6 +115,9 @@ def run_loop(options: LoopOptions, config: HarnessConfig, say: Callable[[str], N
         interrupted = True
     finally:
         _end_whatever_comes(loop)
+    if options.ranks > 1 and (failure := loop.failure()):
+        # Where another rank died, torchrun's signal often comes before the trainer has said so.
+        raise failure
     return Ended(summarise(folder, parts.address.url), interrupted)
 
 

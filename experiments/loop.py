@@ -115,6 +115,12 @@ class Loop:
                 child.ask_to_end()
                 child.wait(timeout_s)
 
+    def failure(self) -> ChildDied | None:
+        """Return how the trainer failed, after the end; None where it ended cleanly."""
+        trainer = self._children.get("trainer")
+        status = trainer.process.returncode if trainer else 0
+        return ChildDied(trainer, status, self.parts.restart) if trainer and status else None
+
 
 def refuse_if_running(folder: RunFolder) -> None:
     """Make sure that no loop of this run is running, before anything is started.

@@ -42,8 +42,9 @@ def server(run: Path, host: str, port: int, allow_remote: bool) -> None:
 @parts.command()
 @run_argument
 def trainer(run: Path) -> None:
-    """The training loop."""
+    """The training loop, and under torchrun rank 0 of several."""
     from experiments.config import run_steering
+    from experiments.ranks import Place, joined
     from interactive.integrations.worker import run_worker
     from interactive.steering.steered import Steered
 
@@ -56,7 +57,17 @@ def trainer(run: Path) -> None:
 
         threading.Thread(target=wait, name="end", daemon=True).start()
 
-    run_worker(run, cadence=run_steering(run).cadence(), on_open=end_when_asked)
+    with joined(Place.of(), ended):
+        run_worker(run, cadence=run_steering(run).cadence(), on_open=end_when_asked)
+
+
+@parts.command()
+@run_argument
+def rank(run: Path) -> None:
+    """One of several ranks of a training loop without a server; started by torchrun."""
+    from experiments.ranks import Place, train_rank
+
+    train_rank(run, Place.of())
 
 
 @parts.command()

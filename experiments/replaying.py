@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments.code_version import code_version
+from experiments.config import ENTRY_POINT
 from experiments.own_script import replay_script
+from interactive.record.ledger import EntryKind, read_ledger
 from interactive.record.metrics import read_metrics
 from interactive.record.run_folder import RunFolder
 from interactive.replaying.replay import free_folder, replay
@@ -43,6 +45,14 @@ def replay_script_with_progress(
     with _progress_bar(run) as progress:
         place = out or free_folder(folder.replays, "replay")
         return replay_script(folder, command, ledger=ledger, out=place, progress=progress)
+
+
+def ranks_of_run(folder: RunFolder) -> int:
+    """Return on how many ranks `neuralos train` made a run's last steps; 1 for scripts' runs."""
+    if folder.info().entry_point != ENTRY_POINT:
+        return 1
+    sessions = [e for e in read_ledger(folder.ledger) if e.kind is EntryKind.SESSION]
+    return int(sessions[-1].body["fingerprint"].get("world_size", 1)) if sessions else 1
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from neuralos.data.reading import ClipSource, make_reader
 from neuralos.models.architectures import make_simulator
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.simulator import Simulator
+from neuralos.ranks import LaneShare, OneRank, Ranks
 from neuralos.run_config import NeuralosConfig
 from neuralos.training.device import choose_device
 from neuralos.training.feed import Feed
@@ -42,6 +43,7 @@ def build_trainer(
     source: ClipSource,
     clock: Callable[[], float],
     start: Path | None = None,
+    ranks: Ranks | None = None,
 ) -> Trainer:
     """Return a trainer before its first step, without data.
 
@@ -50,11 +52,14 @@ def build_trainer(
         source: reads the clips of rows.
         clock: seconds, for the timings of reports only.
         start: the folder of a simulator whose weights it begins with; fresh ones if None.
+        ranks: this trainer and the others of its run; alone if None.
 
     Raises:
+        ConfigError: the ranks cannot share the lanes evenly.
         ValueError: ``start`` is missing, damaged, or of other sizes; the message names the
             tensor. Or a stage would train nothing, or there is no such device.
     """
+    share = LaneShare(config.lanes.lanes, config.training.micro_batches, ranks or OneRank())
     device = choose_device(config.training.device)
     simulator = build_simulator(config.simulator, config.training.seed)
     if start is not None:
@@ -69,6 +74,7 @@ def build_trainer(
         cached_clips=config.training.cached_clips,
         packed_clips=config.training.packed_clips,
         mixture=config.mixture,
+        share=share,
     )
     trainer = Trainer(
         config=config.training,

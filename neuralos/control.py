@@ -33,6 +33,7 @@ from neuralos.data.mixture import LIVE_SOURCE, SOURCES, nearest_source
 from neuralos.data.reading import ClipsUnreadable, clips_of
 from neuralos.evaluation.passage import Passage
 from neuralos.fingerprint import fingerprint
+from neuralos.ranks import ranks_here
 from neuralos.rollout import write_strip
 from neuralos.run_config import NeuralosConfig, read_config
 from neuralos.training.evaluate import evaluate_rollout, held_out_passage
@@ -190,6 +191,13 @@ class SteeredTrainer:
         """
         self._trainer.load(folder)
 
+    def save_rank(self, folder: Path) -> None:
+        """Write what only this rank has, beside the checkpoint of rank 0."""
+        self._trainer.save_lanes(folder)
+
+    def load_rank(self, folder: Path) -> None:
+        """Take nothing more: ``load`` has read the lanes of all ranks."""
+
     def _plan_mixture(self, command: UpdateMixture) -> Plan | Rejected:
         present, changes = self._trainer.mixture, command.changes()
         if refused := self._refuse_mixture(command):
@@ -344,12 +352,18 @@ def _source_knobs(trainer: Trainer, source: str) -> Settings:
 
 
 def create_trainer(config_path: Path, run_dir: Path) -> SteeredTrainer:
-    """Build the trainer of a run, whose clips lie in its ``traces`` folder."""
+    """Build the trainer of a run, whose clips lie in its ``traces`` folder.
+
+    Where ``torch.distributed`` is initialised it is one of several ranks.
+
+    Raises:
+        ConfigError: the configuration is wrong, or the ranks cannot share the lanes.
+    """
     make_deterministic()
     config = read_config(config_path)
     traces = run_dir / TRACES_FOLDER
     start = run_dir / START_FOLDER if config.training.start else None
-    trainer = build_trainer(config, clips_of(traces), time.perf_counter, start)
+    trainer = build_trainer(config, clips_of(traces), time.perf_counter, start, ranks_here())
     return SteeredTrainer(trainer, config, run_dir)
 
 

@@ -10,9 +10,10 @@ import click
 from experiments.commands.loop_options import loop_options
 from experiments.commands.window_options import hold_option, host_key_option
 from experiments.config import config_options, load_config
-from experiments.console import emit, json_option, note
+from experiments.console import Failure, Status, emit, json_option, note
 from experiments.durations import Duration
 from experiments.live import LoopOptions, run_loop
+from experiments.ranks import Place
 
 
 @click.command()
@@ -59,6 +60,10 @@ def live(
     which you steer the run. Close the window or press Ctrl-C to end; the same command
     continues the run.
     """
+    if Place.of().has_others:
+        message = "a loop with a window runs on one rank."
+        hint = "Start `neuralos train` under torchrun, and feed it with `neuralos record`."
+        raise Failure(Status.REFUSED, "one_rank_only", message, hint)
     options = LoopOptions(
         run=run,
         command="live",

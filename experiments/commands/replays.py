@@ -8,7 +8,7 @@ import click
 
 from experiments.arguments import parse_arguments
 from experiments.connection import Connection, server_options
-from experiments.console import Failure, Status, emit, json_option
+from experiments.console import Failure, Status, emit, json_option, note
 from interactive.replaying.report import ReplayReport
 
 
@@ -45,11 +45,21 @@ def replay(
     \b
     neuralos ctl replay RUN -- python train.py
 
-    replays a run inside the script of yours that made it.
+    replays a run inside the script of yours that made it. A run that `train` made on
+    several ranks is replayed on as many, started here.
     """  # noqa: D301
-    from experiments.replaying import replay_script_with_progress, replay_with_progress
+    from experiments.ranks import torchrun
+    from experiments.replaying import (
+        ranks_of_run,
+        replay_script_with_progress,
+        replay_with_progress,
+    )
 
     folder = Connection(run, server, token_file).folder()
+    ranks = ranks_of_run(folder)
+    if not script and ranks > 1:
+        note(f"replaying on {ranks} ranks, as it was trained: floats add up in their order")
+        script = tuple(torchrun(ranks, "rank", str(folder.path.resolve())))
     if script:
         report = replay_script_with_progress(folder.path, script, ledger_file, out)
     else:

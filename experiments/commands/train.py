@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from experiments.commands.loop_options import loop_options
 from experiments.config import load_config, set_option
-from experiments.console import Failure, Status, emit, json_option, note
+from experiments.console import emit, json_option, note
 from experiments.live import LoopOptions, run_loop
+from experiments.ranks import Place, interrupt_at_sigterm, train_rank
 from experiments.summary import newest_checkpoint
+from neuralos.data.config import check_lanes
 
 
 @click.command()
@@ -48,19 +49,27 @@ def train(
     CONFIG is a TOML file; without one the built-in tiny configuration is used. Windows
     elsewhere feed the run with `neuralos record --server URL --token-file F`; on another
     machine with `--host 0.0.0.0 --allow-remote` here.
-    """
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
-        raise Failure(
-            Status.REFUSED,
-            "one_rank_only",
-            "the simulator's own trainer runs on one rank.",
-            "Start it without torchrun; loops of your own may have several (docs/control.md).",
-        )
+
+    \b
+    torchrun --nproc-per-node 2 --no-python -- neuralos train CONFIG --run RUN
+
+    trains on two ranks, which share the lanes of each batch.
+    """  # noqa: D301
     if start:
         overrides = (*overrides, f'training.start="{start}"')
+    place = Place.of()
+    settings = load_config(config, overrides, seed)
+    micro_batches = settings.neuralos.training.micro_batches
+    check_lanes(settings.neuralos.lanes.lanes, micro_batches, place.size)
+    if place.rank:
+        train_rank(run, place)
+        return
+    if place.has_others:
+        interrupt_at_sigterm()
     options = LoopOptions(
         run=run,
         command="train",
+        ranks=place.size,
         window=False,
         seconds=seconds,
         wandb=wandb_mode,
@@ -68,7 +77,7 @@ def train(
         port=port,
         allow_remote=allow_remote,
     )
-    ended = run_loop(options, load_config(config, overrides, seed), note)
+    ended = run_loop(options, settings, note)
     found = ended.values
     checkpoint = newest_checkpoint(run)
     values = {**{key: found[key] for key in ("steps", "loss", "run")}, "checkpoint": checkpoint}

@@ -80,6 +80,10 @@ def _link_files(folder: Path, target: Path) -> None:
     """Give files a second name, or copy them where the system has no such names."""
     target.mkdir()
     for file in folder.iterdir():
+        if file.is_dir():
+            # What other ranks added.
+            _link_files(file, target / file.name)
+            continue
         try:
             os.link(file, target / file.name)
         except OSError:

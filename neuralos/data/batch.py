@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
+
+from neuralos.ranks import ALONE, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,7 @@ class Batch:
     the last T; frames that are not ``valid`` fill a segment that was too short.
     ``starts_B`` says which lanes begin a passage with this segment, ``lane_B`` which lanes
     these are, so that what is drawn for a lane does not depend on its neighbours.
+    ``whole`` is the batch of all ranks that these lanes are a part of.
     """
 
     latent_BUCHW: Tensor
@@ -24,10 +27,19 @@ class Batch:
     valid_BT: Tensor
     starts_B: Tensor
     lane_B: Tensor
+    whole: Whole = ALONE
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch with a function applied to every tensor."""
-        return Batch(*(function(getattr(self, field.name)) for field in fields(self)))
+        return Batch(
+            function(self.latent_BUCHW),
+            function(self.action_BUA),
+            function(self.keys_BTK),
+            function(self.valid_BT),
+            function(self.starts_B),
+            function(self.lane_B),
+            self.whole,
+        )
 
     def rows(self, which: slice) -> Batch:
         """Return some of the lanes."""

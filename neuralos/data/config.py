@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neuralos.config import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class LaneConfig:
@@ -30,3 +32,17 @@ class LaneConfig:
             raise ValueError(f"lead is 0 or more frames, not {self.lead}")
         if self.workers < 0:
             raise ValueError(f"workers is 0 or more, not {self.workers}")
+
+
+def check_lanes(lanes: int, micro_batches: int, ranks: int) -> None:
+    """Make sure that every rank gets as many lanes of each micro-batch.
+
+    Raises:
+        ConfigError: it cannot be.
+    """
+    if ranks > 1 and lanes % (ranks * micro_batches):
+        each = f" in {micro_batches} micro-batches" if micro_batches > 1 else ""
+        raise ConfigError(
+            f"lanes.lanes is {lanes}, which {ranks} ranks cannot share evenly{each}; "
+            f"set it to a multiple of {ranks * micro_batches}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,12 @@ from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import Segment
 
 
+def commits_of(segments: Iterable[Segment], clips: AdoptedClips) -> tuple[int, ...]:
+    """Return the commits of the clips whose frames bear a loss."""
+    bearing = (clips.pieces(s.trace_id, s.first_frame, s.frames) for s in segments)
+    return tuple(sorted({piece.row.commit for pieces in bearing for piece in pieces}))
+
+
 def assemble(
     segments: Sequence[Segment], frames: int, clips: AdoptedClips, store: LatentStore
 ) -> tuple[Batch, tuple[int, ...]]:
@@ -24,7 +30,6 @@ def assemble(
         ClipsUnreadable: names every clip of the batch that cannot be read.
     """
     latents, actions, keys, valid = [], [], [], []
-    commits: set[int] = set()
     cut = [clips.pieces(s.trace_id, s.first_frame - 1, s.frames + 1) for s in segments]
     encoded = store.get(piece.row for pieces in cut for piece in pieces)
     for segment, pieces in zip(segments, cut, strict=True):
@@ -37,8 +42,6 @@ def assemble(
         actions.append(np.concatenate((action, action[-1:].repeat(missing, 0))))
         keys.append(np.concatenate((key, np.zeros((missing, KEY_SLOTS), dtype=np.int64)))[1:])
         valid.append([True] * segment.frames + [False] * missing)
-        bearing = clips.pieces(segment.trace_id, segment.first_frame, segment.frames)
-        commits.update(piece.row.commit for piece in bearing)
     action_BUA = np.stack(actions)
     assert action_BUA.shape[1:] == (frames + 1, ACTION_SIZE)
     batch = Batch(
@@ -49,7 +52,7 @@ def assemble(
         torch.tensor([segment.starts for segment in segments]),
         torch.arange(len(segments)),
     )
-    return batch, tuple(sorted(commits))
+    return batch, commits_of(segments, clips)
 
 
 def assemble_frames(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from neuralos.diffusion.schedule import add_noise, draw_timesteps
 from neuralos.models.denoiser import Denoiser, DrawingHint
+from neuralos.ranks import ALONE, Whole
 
 _SMALL = 0.1
 """Errors well below this count by their square, those above in proportion."""
@@ -19,6 +20,7 @@ def diffusion_loss(
     weight_NHW: Tensor,
     importance_C: Tensor,
     generator: torch.Generator,
+    whole: Whole = ALONE,
 ) -> Tensor:
     """Return the weighted x-prediction error at random timesteps.
 
@@ -29,13 +31,22 @@ def diffusion_loss(
         weight_NHW: weight of each cell.
         importance_C: weight of each component.
         generator: draws timesteps and noise.
+        whole: the drawings of all ranks that these are a part of.
     """
-    timestep_N = draw_timesteps(len(clean_NCHW), generator)
-    noise = torch.randn(clean_NCHW.shape, generator=generator)
+    timestep_N = whole.draw(_timesteps, clean_NCHW.shape[:1], generator)
+    noise = whole.draw(torch.randn, clean_NCHW.shape, generator)
+    weight = weight_NHW.sum()
+    if len(clean_NCHW) == 0:
+        # All drawings are other ranks'; not every layer takes an empty batch.
+        return whole.mean(weight, weight, more=1)
     predicted = denoiser(add_noise(clean_NCHW, noise, timestep_N), timestep_N, hint)
     found, wanted = predicted.permute(0, 2, 3, 1), clean_NCHW.permute(0, 2, 3, 1)
     error_NHW = cell_error(found, wanted, importance_C)
-    return (error_NHW * weight_NHW).sum() / (weight_NHW.sum() + 1)
+    return whole.mean((error_NHW * weight_NHW).sum(), weight, more=1)
+
+
+def _timesteps(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return draw_timesteps(shape[0], generator)
 
 
 def cell_error(found: Tensor, wanted: Tensor, importance_C: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from data_collection.trace import ClipRow
 from neuralos.data.batch import Batch
@@ -17,8 +20,9 @@ from neuralos.data.mixture import Mixture
 from neuralos.data.reading import ClipReader, ClipsUnreadable
 from neuralos.data.rows import AdoptedClips
 from neuralos.data.sampler import Segment, SegmentSampler
-from neuralos.data.segments import assemble, assemble_frames
+from neuralos.data.segments import assemble, assemble_frames, commits_of
 from neuralos.models.autoencoder import Autoencoder
+from neuralos.ranks import LaneShare
 
 Read = TypeVar("Read")
 
@@ -36,6 +40,7 @@ class Feed:
         cached_clips: how many clips' latents are kept.
         packed_clips: of how many more the frames are kept, packed.
         mixture: the mixture in force at first.
+        share: which lanes are read here; every rank knows where all of them stand.
     """
 
     def __init__(
@@ -47,7 +52,9 @@ class Feed:
         cached_clips: int,
         packed_clips: int,
         mixture: Mixture,
+        share: LaneShare,
     ) -> None:
+        self.share = share
         self._lanes = lanes
         self._seed = seed
         self._reader = reader
@@ -85,9 +92,13 @@ class Feed:
         Raises:
             ClipsUnreadable: clips cannot be read; the next call draws the same.
         """
-        return self._draw(
-            lambda drawn: assemble(drawn, self._lanes.frames, self.clips, self._store)
-        )
+        lane_B = torch.tensor(self.share.own)
+
+        def assembled(segments: list[Segment]) -> Batch:
+            batch, _ = assemble(segments, self._lanes.frames, self.clips, self._store)
+            return replace(batch, lane_B=lane_B)
+
+        return self._draw(assembled)
 
     def frames(self) -> tuple[Frames, tuple[int, ...]]:
         """Return the frames (N, Y, P, 3) of the next step, and the commits of their clips.
@@ -95,7 +106,7 @@ class Feed:
         Raises:
             ClipsUnreadable: as ``latents``.
         """
-        return self._draw(lambda drawn: assemble_frames(drawn, self.clips, self._reader))
+        return self._draw(lambda drawn: assemble_frames(drawn, self.clips, self._reader)[0])
 
     def some_frames(self, clips: int) -> tuple[Frames, int]:
         """Return a few frames (N, Y, P, 3) of about so many clips, and the first one's commit.
@@ -105,11 +116,15 @@ class Feed:
         """
         rows = self.clips.targets()
         stride = -(-len(rows) // clips)
-        frames = []
-        for row in rows[::stride]:
-            clip = self._reader.read([row])[0][row.commit].frames
-            frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
-        return np.concatenate(frames), rows[0].commit
+
+        def read() -> list[Frames]:
+            frames = []
+            for row in rows[::stride]:
+                clip = self._reader.read([row])[0][row.commit].frames
+                frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
+            return frames
+
+        return np.concatenate(self._together(read)), rows[0].commit
 
     def first_frame(self) -> tuple[Frames, int] | None:
         """Return the first frame (Y, P, 3) of the first clip, and its commit, if it can be read."""
@@ -118,10 +133,31 @@ class Feed:
                 return self._reader.read([row])[0][row.commit].frames[0], row.commit
         return None
 
-    def _draw(self, assembled: Callable[[list[Segment]], Read]) -> Read:
+    def _draw(self, assembled: Callable[[list[Segment]], Read]) -> tuple[Read, tuple[int, ...]]:
+        """Return what is read for the lanes that are here, and the commits of all lanes' clips."""
         before = self.sampler.state_dict()
+        segments = self.sampler.next()
         try:
-            return assembled(self.sampler.next())
+            own = [segments[lane] for lane in self.share.own]
+            return self._together(lambda: assembled(own)), commits_of(segments, self.clips)
         except ClipsUnreadable:
             self.sampler.load_state_dict(before)
             raise
+
+    def _together(self, read: Callable[[], Read]) -> Read:
+        """Read clips on every rank: what one of them cannot read, none has read.
+
+        Raises:
+            ClipsUnreadable: names, on every rank, the clips that any could not read.
+        """
+        found: list[Read] = []
+        why: dict[int, str] = {}
+        try:
+            found.append(read())
+        except ClipsUnreadable as error:
+            why = error.why
+        for said in self.share.ranks.exchange(json.dumps(why) if why else ""):
+            why = {**why, **{int(one): text for one, text in json.loads(said or "{}").items()}}
+        if why:
+            raise ClipsUnreadable(why)
+        return found[0]

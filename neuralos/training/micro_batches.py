@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from neuralos.models.state import SimulatorState
+from neuralos.ranks import Ranks
 from neuralos.training.optim import Optimizer
 
 
@@ -29,12 +30,14 @@ def joined(states: Sequence[SimulatorState]) -> SimulatorState:
 class Sum:
     """Adds up losses and their gradients; afterwards both are those of the mean.
 
-    Each loss weighs by its count, so the mean is that over the whole batch.
+    Each loss weighs by its count, so the mean is that over the whole batch, with what other
+    ranks have added up.
     """
 
-    def __init__(self, optimizer: Optimizer, passes: int) -> None:
+    def __init__(self, optimizer: Optimizer, passes: int, ranks: Ranks) -> None:
         self._optimizer = optimizer
-        self._is_one = passes == 1
+        self._ranks = ranks
+        self._is_one = passes * ranks.size == 1
         self._count = 0.0
         self._losses: list[tuple[float, Tensor, Mapping[str, Tensor]]] = []
         optimizer.clear()
@@ -47,7 +50,9 @@ class Sum:
         self._count += count
 
     def end(self) -> None:
-        """Turn the gradients of the sum into those of the mean."""
+        """Turn the gradients of the sum into those of the mean; on all ranks at once."""
+        if self._ranks.size > 1:
+            self._take_others()
         if not self._is_one:
             self._optimizer.divide(self._count)
 
@@ -62,6 +67,19 @@ class Sum:
             name: self._mean([(count, parts[name]) for count, _, parts in self._losses])
             for name in names
         }
+
+    def _take_others(self) -> None:
+        self._optimizer.sum_gradients(self._ranks)
+        names = list(self._losses[0][2])
+        # In double precision, as the counted means of one rank are.
+        sums = torch.zeros(2 + len(names), dtype=torch.float64)
+        for count, total, parts in self._losses:
+            values = [total, *(parts[name] for name in names)]
+            sums += count * torch.tensor([1.0, *(value.item() for value in values)]).double()
+        self._ranks.sum([sums])
+        self._count = float(sums[0])
+        total, *means = (sums[1:] / sums[0]).unbind()
+        self._losses = [(self._count, total, dict(zip(names, means, strict=True)))]
 
     def _mean(self, counted: Sequence[tuple[float, Tensor]]) -> float:
         if self._is_one:

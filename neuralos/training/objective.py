@@ -18,6 +18,7 @@ from neuralos.models.gated import (
 )
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
+from neuralos.ranks import Whole
 from neuralos.training.config import ObjectiveConfig
 from neuralos.training.loss import Loss
 
@@ -49,7 +50,7 @@ def segment_loss(
     previous_BTCHW = batch.latent_BUCHW[:, :-1]
     memory_BTCHW, last_memory = memories(simulator, batch, state.memory)
     fate_NHW = true_fates(clean_BTCHW, previous_BTCHW, memory_BTCHW).flatten(0, 1)
-    noise = _feedback_noise(previous_BTCHW, config.feedback_noise, generator)
+    noise = _feedback_noise(previous_BTCHW, config.feedback_noise, batch.whole, generator)
     seen = simulator.observe(
         previous_BTCHW + noise,
         memory_BTCHW + noise,
@@ -62,10 +63,10 @@ def segment_loss(
     clean = clean_BTCHW.flatten(0, 1)
     importance = simulator.autoencoder.importance()
     parts = {
-        "fate": _fate_loss(seen, fate_NHW, valid_N),
-        "draft": _draft_loss(seen.hint.draft, clean, drawn_NHW, importance),
+        "fate": _fate_loss(seen, fate_NHW, valid_N, batch.whole),
+        "draft": _draft_loss(seen.hint.draft, clean, drawn_NHW, importance, batch.whole),
     }
-    chosen = _choose_frames(drawn_NHW.sum((1, 2)), valid_N, config.drawn_frames, generator)
+    chosen, drawings = _choose_frames(drawn_NHW.sum((1, 2)), batch, config.drawn_frames, generator)
     parts["diffusion"] = diffusion_loss(
         simulator.denoiser,
         clean[chosen],
@@ -73,6 +74,7 @@ def segment_loss(
         drawn_NHW[chosen] + config.still_weight,
         importance,
         generator,
+        drawings,
     )
     total = (
         config.fate * parts["fate"]
@@ -106,18 +108,20 @@ def true_fates(clean: Tensor, previous: Tensor, memory: Tensor) -> Tensor:
     return torch.where(kept, KEEP, torch.where(restored, RESTORE, drawn))
 
 
-def _feedback_noise(previous: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    share = (torch.rand(len(previous), generator=generator) * 2 - 1).clamp_min(0) * most
-    noise = torch.randn(previous.shape, generator=generator)
+def _feedback_noise(
+    previous: Tensor, most: float, whole: Whole, generator: torch.Generator
+) -> Tensor:
+    share = whole.draw(torch.rand, previous.shape[:1], generator)
+    share = (share * 2 - 1).clamp_min(0) * most
+    noise = whole.draw(torch.randn, previous.shape, generator)
     return noise * share.view(-1, 1, 1, 1, 1)
 
 
-def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor) -> Tensor:
+def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor, whole: Whole) -> Tensor:
     """The cross entropy summed over cells, doubled where they change, per valid frame."""
     loss = F.cross_entropy(seen.fate_N3HW, fate_NHW, reduction="none")
     weight = valid_N.view(-1, 1, 1) * (1 + (fate_NHW != KEEP).float())
-    frames = valid_N.sum().clamp_min(1)
-    return (loss * weight).sum() / frames / _FATE_CELLS
+    return whole.mean((loss * weight).sum(), valid_N.sum(), least=1) / _FATE_CELLS
 
 
 def _drawing_weights(drawn_NHW: Tensor, valid_BT: Tensor) -> Tensor:
@@ -129,17 +133,27 @@ def _drawing_weights(drawn_NHW: Tensor, valid_BT: Tensor) -> Tensor:
     return (drawn_BTHW / drawn_BTHW.sum(1, keepdim=True).clamp_min(1)).flatten(0, 1)
 
 
-def _draft_loss(draft: Tensor, clean: Tensor, weight_NHW: Tensor, importance_C: Tensor) -> Tensor:
+def _draft_loss(
+    draft: Tensor, clean: Tensor, weight_NHW: Tensor, importance_C: Tensor, whole: Whole
+) -> Tensor:
     """Return the error on the cells that are drawn; the draft leaves the others alone anyway."""
     cells = weight_NHW > 0
     found, wanted = (latent.permute(0, 2, 3, 1)[cells] for latent in (draft, clean))
     weight = weight_NHW[cells]
-    return (cell_error(found, wanted, importance_C) * weight).sum() / (weight.sum() + 1)
+    error = cell_error(found, wanted, importance_C)
+    return whole.mean((error * weight).sum(), weight.sum(), more=1)
 
 
 def _choose_frames(
-    drawn_N: Tensor, valid_N: Tensor, count: int, generator: torch.Generator
-) -> Tensor:
+    drawn_N: Tensor, batch: Batch, count: int, generator: torch.Generator
+) -> tuple[Tensor, Whole]:
+    """Return the numbers of the frames to denoise, more often those with much to draw.
+
+    They are drawn among the frames of all ranks; with them comes the whole choice that
+    those in this batch are a part of.
+    """
+    whole, valid_N = batch.whole, batch.valid_BT.flatten()
     chance = (drawn_N.sqrt() + 0.2) * valid_N
-    count = min(count, int(valid_N.sum()))
-    return torch.multinomial(chance, count, generator=generator)
+    count = min(count, int(whole.sum(valid_N.sum())))
+    chosen = torch.multinomial(whole.gather(chance), count, generator=generator)
+    return whole.choose(chosen, batch.valid_BT.shape[1])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from neuralos.ranks import Ranks, sum_gradients
 from neuralos.training.config import OptimizerConfig
 
 _NUMBERS = ("lr", "weight_decay", "eps", "betas")
@@ -80,6 +81,10 @@ class Optimizer:
         if loss.requires_grad:
             # Else all that this loss depends on is frozen: the step is made, and moves nothing.
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def sum_gradients(self, ranks: Ranks) -> None:
+        """Replace the gradients at hand by their sums over all ranks."""
+        sum_gradients(self._parameters, ranks)
 
     def divide(self, count: float) -> None:
         """Divide the gradients at hand, which are of a sum, to be those of a mean."""

@@ -10,7 +10,6 @@ from operator import itemgetter
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from data_collection.trace import ClipRow
 from neuralos.data.batch import Batch
@@ -106,7 +105,7 @@ class Trainer:
         self.feed.withdraw(gone)
         if self.state is not None:
             ended = torch.tensor(self.feed.sampler.ended(), device=self.device)
-            self.state = self.state.without(ended)
+            self.state = self.state.without(ended[self.feed.share.own])
         if self.first_clip in gone:
             self._begin_with_another_clip()
 
@@ -175,8 +174,12 @@ class Trainer:
         """Write everything that exact resume needs, and the simulator to play."""
         saving.save(self, folder)
 
+    def save_lanes(self, folder: Path) -> None:
+        """Write what the lanes that are here carry, as a rank beyond the first does."""
+        saving.save_lanes(self, folder)
+
     def load(self, folder: Path) -> None:
-        """Restore what ``save`` wrote; nothing is changed if that fails.
+        """Restore what ``save`` wrote, on however many ranks; nothing is changed if that fails.
 
         Raises:
             ValueError: the folder does not fit this trainer; the message names the tensor.
@@ -230,17 +233,16 @@ class Trainer:
         stage = self.course.stage
         minimised = self._objectives.latent[stage.objective](stage, self.step, self.config)
         batch, generator = move_batch(batch, self.device), self._generator()
-        state = self._carried(
-            self.simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0]),
-            batch.starts_B,
-        )
         passes = list(split(len(batch.starts_B), self.config.micro_batches))
-        total, states = Sum(self.optimizer, len(passes)), []
+        whole = self.feed.share.micro_batch()
+        total, states = Sum(self.optimizer, len(passes), self.feed.share.ranks), []
         for rows in passes:
             with computing_in(self.config.precision, self.device):
-                # Even a slice of everything would add gradients up in another order.
-                begins = state if len(passes) == 1 else state.map(itemgetter(rows))
-                part = batch.rows(rows)
+                # Each pass has a graph of its own, from the learned beginning on; even a slice of
+                # everything would add gradients up in another order.
+                begins = self._carried(batch)
+                begins = begins if len(passes) == 1 else begins.map(itemgetter(rows))
+                part = replace(batch.rows(rows), whole=whole)
                 loss = minimised(self.simulator, part, begins, self.objective, generator)
             total.add(loss.total, loss.parts, loss.count)
             states.append(loss.state)
@@ -260,7 +262,7 @@ class Trainer:
         minimised = self._objectives.pixel[stage.objective](stage, self.step, self.config)
         frames_NYP3, generator = move(torch.from_numpy(frames), self.device), self._generator()
         passes = list(split(len(frames), self.config.micro_batches))
-        total = Sum(self.optimizer, len(passes))
+        total = Sum(self.optimizer, len(passes), self.feed.share.ranks)
         for rows in passes:
             with computing_in(self.config.precision, self.device):
                 loss = minimised(self.simulator, frames_NYP3[rows], generator)
@@ -287,6 +289,9 @@ class Trainer:
         self.first_clip = commit
         self.simulator.first_frame.copy_(torch.from_numpy(frames[0]))
         self.simulator.autoencoder.fit(frames)
+        # Ranks on other processors may have fitted other bits.
+        simulator = self.simulator
+        self.feed.share.ranks.copy([*simulator.parameters(), *simulator.buffers()])
         self.feed.forget_latents()
 
     def _begin_with_another_clip(self) -> None:
@@ -297,6 +302,7 @@ class Trainer:
             self.simulator.first_frame.copy_(torch.from_numpy(found[0]))
             self.first_clip = found[1]
 
-    def _carried(self, first: SimulatorState, starts_B: Tensor) -> SimulatorState:
-        """Return the state each lane begins its segment in."""
-        return first if self.state is None else first.where(starts_B, self.state)
+    def _carried(self, batch: Batch) -> SimulatorState:
+        """Return the state in which each lane begins its segment."""
+        first = self.simulator.initial_state(batch.latent_BUCHW[:, 0], batch.action_BUA[:, 0])
+        return first if self.state is None else first.where(batch.starts_B, self.state)
