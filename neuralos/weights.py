@@ -104,6 +104,10 @@ def load_weights(folder: Path, like: Simulator) -> dict[str, Tensor]:
         ValueError: they are missing, damaged, or do not fit; the message names the tensor.
     """
     wanted = like.state_dict()
+    if is_parts(folder):
+        ours: dict[str, Tensor] = load_paper(folder).state_dict()
+        check_like(folder.name, ours, wanted)
+        return ours
     if read_json(folder / ABOUT_FILE).get(PRECISION) != PACKED:
         return read_tensors(folder / WEIGHTS_FILE, wanted)
     tensors = unpacked(read_tensors(folder / WEIGHTS_FILE), wanted)

@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from neuralos.checkpoints.container import check_finite, read_container
 from neuralos.checkpoints.refusal import CheckpointRefused
 from neuralos.config import ConfigError, read_document, to_toml
+from neuralos.models.config import SimulatorConfig
 from neuralos.models.paper.config import PaperConfig
 from neuralos.models.paper.parts import PaperParts
+from neuralos.shapes import SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, Screen
 
 INDEX_FILE = "model_index.json"
-SIZES_FILE = "paper.toml"
+SIZES_FILE = "simulator.toml"
+UNPLAYABLE_SIZES_FILE = "paper.toml"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 CONFIG_FILE = "config.json"
 SCHEDULER_FOLDER = "scheduler"
@@ -58,8 +61,7 @@ def save_parts(
         instead: by part, tensors to write in place of its own, such as averages.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = to_toml({"sampling": sampling, "paper": parts.config})
-    (folder / SIZES_FILE).write_text(sizes, encoding="utf-8")
+    _write_sizes(folder, parts.config, sampling)
     for name, module in parts.modules().items():
         (folder / name).mkdir(exist_ok=True)
         _write_json(folder / name / CONFIG_FILE, _config_of(name, module, parts))
@@ -79,12 +81,7 @@ def load_parts(folder: Path) -> tuple[PaperParts, Sampling]:
         CheckpointRefused: a file is missing or damaged, or a tensor is missing, of another
             shape, not finite or not of this model; the message names it.
     """
-    try:
-        document = read_document(folder / SIZES_FILE)
-        config = document.section("paper", PaperConfig)
-        sampling = document.section("sampling", Sampling)
-    except ConfigError as error:
-        raise CheckpointRefused(str(error)) from None
+    config, sampling = _read_sizes(folder)
     parts = PaperParts.blank(config)
     for name, module in parts.modules().items():
         try:
@@ -98,9 +95,49 @@ def load_parts(folder: Path) -> tuple[PaperParts, Sampling]:
     return parts, sampling
 
 
+def simulator_config(sizes: PaperConfig, sampling: Sampling) -> SimulatorConfig:
+    """Return the configuration of a simulator of these sizes.
+
+    Raises:
+        ValueError: what it shows is no whole reduction of a desktop's screen.
+    """
+    reduction = SCREEN_WIDTH_PX // sizes.width_px
+    shown = sizes.width_px * reduction, sizes.height_px * reduction
+    if shown != (SCREEN_WIDTH_PX, SCREEN_HEIGHT_PX):
+        raise ValueError(
+            f"it shows {sizes.width_px}×{sizes.height_px} pixels, which do not divide the "
+            f"{SCREEN_WIDTH_PX}×{SCREEN_HEIGHT_PX} of a desktop; it can be checked, not played"
+        )
+    screen = Screen(reduction, sizes.cell_px)
+    return SimulatorConfig("paper", sampler_steps=sampling.steps, screen=screen, paper=sizes)
+
+
 def is_parts(folder: Path) -> bool:
     """Return whether a folder is one that ``save_parts`` wrote."""
     return (folder / INDEX_FILE).is_file()
+
+
+def _write_sizes(folder: Path, sizes: PaperConfig, sampling: Sampling) -> None:
+    """Write the configuration of a simulator, or of parts that no desktop's screen fits."""
+    try:
+        text = to_toml({"simulator": simulator_config(sizes, sampling)})
+        name = SIZES_FILE
+    except ValueError:
+        text = to_toml({"sampling": sampling, "paper": sizes})
+        name = UNPLAYABLE_SIZES_FILE
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def _read_sizes(folder: Path) -> tuple[PaperConfig, Sampling]:
+    try:
+        if (folder / UNPLAYABLE_SIZES_FILE).is_file():
+            document = read_document(folder / UNPLAYABLE_SIZES_FILE)
+            sampling = document.section("sampling", Sampling)
+            return document.section("paper", PaperConfig), sampling
+        config = read_document(folder / SIZES_FILE).section("simulator", SimulatorConfig)
+    except ConfigError as error:
+        raise CheckpointRefused(str(error)) from None
+    return config.paper, Sampling(config.sampler_steps)
 
 
 def _config_of(name: str, module: nn.Module, parts: PaperParts) -> dict[str, Any]:

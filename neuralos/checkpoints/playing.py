@@ -10,12 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from neuralos.checkpoints.folder import Sampling, load_parts, save_parts
+from neuralos.checkpoints.folder import Sampling, load_parts, save_parts, simulator_config
 from neuralos.checkpoints.refusal import CheckpointRefused
-from neuralos.models.config import SimulatorConfig
-from neuralos.models.paper.config import PaperConfig
 from neuralos.models.paper.simulator import PaperSimulator
-from neuralos.shapes import SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, Screen
 
 FIRST_FRAME_FILE = "first_frame.png"
 
@@ -45,32 +42,13 @@ def load_paper(folder: Path) -> PaperSimulator:
     """
     parts, sampling = load_parts(folder)
     try:
-        simulator = PaperSimulator(simulator_config(parts.config, sampling.steps), parts)
+        simulator = PaperSimulator(simulator_config(parts.config, sampling), parts)
     except ValueError as error:
         raise CheckpointRefused(f"{folder.name}: {error}") from None
     picture = folder / FIRST_FRAME_FILE
     if picture.is_file():
         _set_first_frame(simulator, picture)
     return simulator
-
-
-def simulator_config(sizes: PaperConfig, sampler_steps: int) -> SimulatorConfig:
-    """Return the configuration of a simulator of these sizes.
-
-    Raises:
-        ValueError: what it shows is no whole reduction of a desktop's screen.
-    """
-    reduction = SCREEN_WIDTH_PX // sizes.width_px
-    if (sizes.width_px * reduction, sizes.height_px * reduction) != (
-        SCREEN_WIDTH_PX,
-        SCREEN_HEIGHT_PX,
-    ):
-        raise ValueError(
-            f"it shows {sizes.width_px}×{sizes.height_px} pixels, which do not divide the "
-            f"{SCREEN_WIDTH_PX}×{SCREEN_HEIGHT_PX} of a desktop; it can be checked, not played"
-        )
-    screen = Screen(reduction, sizes.cell_px)
-    return SimulatorConfig("paper", sampler_steps=sampler_steps, screen=screen, paper=sizes)
 
 
 def _set_first_frame(simulator: PaperSimulator, picture: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neuralos.models.paper.config import PaperConfig
+from neuralos.models.paper.lstm import through
 
 _SMALL = 0.02
 
@@ -33,8 +34,7 @@ class FrameAttention(nn.Module):
 
     def tokens(self, latent_BCHW: Tensor) -> Tensor:
         """Return what the keys and values are made of, (B, H·W, token)."""
-        tokens: Tensor = self.look(latent_BCHW.flatten(2).transpose(1, 2)) + self.place
-        return tokens
+        return through(self.look, latent_BCHW.flatten(2).transpose(1, 2)) + self.place
 
     def forward(self, asked: Tensor, latent_BCHW: Tensor) -> Tensor:
         """Return what was seen (B, token).
@@ -44,16 +44,17 @@ class FrameAttention(nn.Module):
             latent_BCHW: the frame.
         """
         batch, width = asked.shape
-        cells = latent_BCHW.flatten(2)
-        query = self.query(asked).view(batch, self.heads, -1) / (width // self.heads) ** 0.5
+        cells = latent_BCHW.flatten(2).to(self.place.dtype)
+        query = through(self.query, asked).view(batch, self.heads, -1)
+        query = query / (width // self.heads) ** 0.5
         key = self.key.weight.view(self.heads, -1, width)
         # From here on heads are rows: (B, heads, token).
-        sought = torch.einsum("bhd,hde->bhe", query, key)
-        level = (query * self.key.bias.view(self.heads, -1)).sum(2) + sought @ self.look.bias
-        score = sought @ self.place.T + (sought @ self.look.weight) @ cells
-        share = (score + level.unsqueeze(2)).softmax(2)
-        seen = self.look(share @ cells.transpose(1, 2)) + share @ self.place
+        sought = torch.einsum("bhd,hde->bhe", query, key).to(self.place.dtype)
+        look, bias = self.look.weight.to(sought.dtype), self.look.bias.to(sought.dtype)
+        level = (query * self.key.bias.view(self.heads, -1)).sum(2) + sought @ bias
+        score = sought @ self.place.T + (sought @ look) @ cells
+        share = (score + level.unsqueeze(2)).softmax(2).to(cells.dtype)
+        seen = through(self.look, share @ cells.transpose(1, 2)) + share @ self.place
         value = self.value.weight.view(self.heads, -1, width)
-        values = torch.einsum("bhe,hde->bhd", seen, value).flatten(1) + self.value.bias
-        attended: Tensor = self.out(values)
-        return attended
+        values = torch.einsum("bhe,hde->bhd", seen.to(value.dtype), value).flatten(1)
+        return through(self.out, values + self.value.bias)

@@ -109,8 +109,9 @@ class KlAutoencoder(Autoencoder):
         return latent_NCHW * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
 
     def _mean_codes(self, frames_NYP3: Tensor) -> Tensor:
-        mean: Tensor = self.kl.encode(image_of(frames_NYP3)).latent_dist.mean
-        return mean
+        image = image_of(frames_NYP3).to(self.kl.dtype)
+        mean: Tensor = self.kl.encode(image).latent_dist.mean
+        return mean.float()
 
     def _bytes(self, frames: npt.NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self.mean.device)

@@ -104,8 +104,15 @@ class PaperConfig:
         """Refuse a screen that these sizes do not fit.
 
         Raises:
-            ValueError: the grids or the cells of the two differ.
+            ValueError: the grids or the cells of the two differ, or the autoencoder makes
+                other cells than positions are counted in.
         """
+        made_px = 2 ** (len(self.autoencoder.widths) - 1)
+        if made_px != self.cell_px:
+            raise ValueError(
+                f"positions are in cells of {self.cell_px} pixels, the autoencoder makes "
+                f"cells of {made_px}"
+            )
         mine = self.grid_width, self.grid_height, self.cell_px
         if mine != (screen.grid_width, screen.grid_height, screen.cell_px):
             raise ValueError(

@@ -48,6 +48,6 @@ class PaperParts:
 
     def predict(self, noisy_NCHW: Tensor, timestep_N: Tensor, context_NXHW: Tensor) -> Tensor:
         """Return what the UNet predicts, (N, C, H, W)."""
-        inputs = torch.cat((noisy_NCHW, context_NXHW), 1)
+        inputs = torch.cat((noisy_NCHW, context_NXHW), 1).to(self.unet.dtype)
         predicted: Tensor = self.unet(inputs, timestep_N).sample
-        return predicted
+        return predicted.to(noisy_NCHW.dtype)

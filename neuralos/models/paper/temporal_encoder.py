@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from neuralos.models.paper.attention import FrameAttention
 from neuralos.models.paper.config import PaperConfig
 from neuralos.models.paper.inputs import PaperInput
+from neuralos.models.paper.lstm import lstm_step, through
 
 _SMALL = 0.02
 _LEAK = 0.01
@@ -18,7 +19,7 @@ _LEAK = 0.01
 
 @dataclass(frozen=True)
 class Track:
-    """What the network carries from frame to frame, B lanes: five tensors (B, hidden)."""
+    """What the network carries from frame to frame, B lanes: five tensors (B, hidden) float32."""
 
     lower_hidden: Tensor
     lower_cell: Tensor
@@ -64,7 +65,7 @@ class StartOfTrack(nn.Module):
 
     def track(self, batch: int) -> Track:
         """Return it for so many lanes."""
-        return Track(*(getattr(self, name).expand(batch, -1) for name in _CARRIED))
+        return Track(*(getattr(self, name).float().expand(batch, -1) for name in _CARRIED))
 
 
 _CARRIED = tuple(field.name for field in fields(Track))
@@ -159,12 +160,12 @@ class TemporalEncoder(nn.Module):
         """
         track = Track.choose(inputs.session_start, self.session.track(len(read)), track)
         lower_in = torch.cat((read, track.feedback), 1)
-        lower, lower_cell = self.lower(lower_in, (track.lower_hidden, track.lower_cell))
-        asked = self.attention.ask(lower)
+        lower, lower_cell = lstm_step(self.lower, lower_in, track.lower_hidden, track.lower_cell)
+        asked = through(self.attention.ask, lower)
         attended = self.attention(asked, latent_BCHW)
-        projected = self.answer(attended)
+        projected = through(self.answer, attended)
         upper_in = projected + lower
-        upper, upper_cell = self.upper(upper_in, (track.upper_hidden, track.upper_cell))
+        upper, upper_cell = lstm_step(self.upper, upper_in, track.upper_hidden, track.upper_cell)
         passing = Passing(
             lower_in=lower_in,
             lower_out=lower,
@@ -180,10 +181,10 @@ class TemporalEncoder(nn.Module):
     def context(self, head_in: Tensor, inputs: PaperInput) -> Tensor:
         """Return the contexts (N, X, H, W) of N frames; the last channel shows the cursor."""
         grid = self.config.grid_height, self.config.grid_width
-        flat = self.head_out(F.leaky_relu(self.head_in(head_in), _LEAK))
+        flat = through(self.head_out, F.leaky_relu(through(self.head_in, head_in), _LEAK))
         context = flat.view(len(head_in), -1, *grid)
         cursor = self.cursor_map(inputs.x, inputs.y).unsqueeze(1)
-        return torch.cat((context[:, :-1], cursor.to(context.dtype)), 1)
+        return torch.cat((context[:, :-1].float(), cursor), 1)
 
     def cursor_map(self, x_N: Tensor, y_N: Tensor) -> Tensor:
         """Return a bump (N, H, W) around the cursor, one cell wide at first, highest 1."""
@@ -192,4 +193,4 @@ class TemporalEncoder(nn.Module):
         columns = torch.arange(config.grid_width, device=x_N.device).view(1, 1, -1)
         x, y = (place.view(-1, 1, 1) / config.cell_px for place in (x_N, y_N))
         away = (columns - x).square() + (rows - y).square()
-        return torch.exp(-away / (2 * self.log_sigma.exp().square()))
+        return torch.exp(-away / (2 * self.log_sigma.float().exp().square()))

@@ -15,7 +15,7 @@ MICRO_PAPER = PaperConfig(
     channels=4,
     grid_width=8,
     grid_height=6,
-    temporal=TemporalConfig(hidden=24, token=32, heads=4, head=48, context=8),
+    temporal=TemporalConfig(hidden=24, token=32, heads=8, head=48, context=8),
     unet=UnetConfig(widths=(32, 32), layers=1, attention=(False, True), head_channels=16),
     autoencoder=KlConfig(widths=(32, 32, 32, 32), layers=1),
 )

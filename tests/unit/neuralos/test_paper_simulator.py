@@ -14,9 +14,8 @@ from torch import Tensor
 from data_collection.action import Action, fold
 from data_collection.events import Button, ButtonChanged, KeyChanged, PointerMoved
 from neuralos.build import build_simulator
-from neuralos.checkpoints.folder import Sampling
+from neuralos.checkpoints.folder import Sampling, simulator_config
 from neuralos.checkpoints.importing import import_public
-from neuralos.checkpoints.playing import simulator_config
 from neuralos.checkpoints.public import ImportChoices
 from neuralos.config import ConfigError, read_document, to_toml
 from neuralos.data.encode import encode_action, encode_keys
@@ -27,9 +26,10 @@ from neuralos.models.paper.inputs import BrowserInputs
 from neuralos.models.paper.keys import KEY_NAMES, KEY_ROWS, browser_row, scancode_rows
 from neuralos.models.paper.simulator import PaperState
 from neuralos.play import create
+from neuralos.run_config import read_config
 from neuralos.runtime.engine import Known, make_engine
 from neuralos.runtime.inputs import Controls
-from neuralos.weights import load_simulator, save_simulator
+from neuralos.weights import load_simulator, load_weights, save_simulator
 from tests.unit.neuralos.micro_paper import MICRO_PAPER, micro_simulator
 
 FIXTURE = Path(__file__).parents[2] / "data" / "neuralos_reference"
@@ -200,7 +200,7 @@ def test_a_screen_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="the model shows 512×384"):
         read_document(None, ("simulator.architecture=paper",)).section("simulator", SimulatorConfig)
     with pytest.raises(ValueError, match="it can be checked, not played"):
-        simulator_config(PaperConfig(grid_width=10), 2)
+        simulator_config(PaperConfig(grid_width=10), Sampling())
 
 
 def test_an_imported_checkpoint_is_played(tmp_path: Path) -> None:
@@ -211,6 +211,17 @@ def test_an_imported_checkpoint_is_played(tmp_path: Path) -> None:
     assert first.shape == second.shape == (384, 512, 3)
     assert not np.array_equal(first, second)
     desktop.close()
+
+
+def test_a_run_may_begin_with_imported_weights(tmp_path: Path) -> None:
+    import_public(FIXTURE, tmp_path, ImportChoices(), Sampling(2))
+    simulator = build_simulator(read_config(tmp_path / "simulator.toml").simulator, 1)
+    simulator.load_state_dict(load_weights(tmp_path, simulator))
+    wanted = load_simulator(tmp_path).simulator.state_dict()
+    assert all(torch.equal(simulator.state_dict()[name], wanted[name]) for name in wanted)
+    assert simulator.autoencoder.is_fitted
+    with pytest.raises(ValueError, match="tensor"):
+        load_weights(tmp_path, micro_simulator())
 
 
 def test_a_checkpoint_that_was_spoiled_is_not_played(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from neuralos.models.paper.attention import FrameAttention
 from neuralos.models.paper.inputs import PaperInput
+from neuralos.models.paper.lstm import lstm_step
 from neuralos.models.paper.temporal_encoder import TemporalEncoder, Track
 from tests.unit.neuralos.micro_paper import MICRO_PAPER, micro_parts, random_inputs
 
@@ -79,7 +80,7 @@ def test_attention_is_that_of_torch() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
         ours = FrameAttention(MICRO_PAPER)
-        theirs = nn.MultiheadAttention(32, 4, batch_first=True)
+        theirs = nn.MultiheadAttention(32, 8, batch_first=True)
         for linear in (ours.query, ours.key, ours.value):
             nn.init.normal_(linear.bias)
         latent = torch.randn(3, 4, 6, 8)
@@ -93,6 +94,31 @@ def test_attention_is_that_of_torch() -> None:
         wanted, _ = theirs(asked[:, None], tokens, tokens)
         found = ours(asked, latent)
     assert torch.allclose(found, wanted[:, 0], atol=NEAR)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_lstm_steps_as_torch_does(batch: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        cell = nn.LSTMCell(5, 6)
+        inputs, hidden, memory = torch.randn(batch, 5), torch.randn(batch, 6), torch.randn(batch, 6)
+    with torch.no_grad():
+        pairs = zip(
+            lstm_step(cell, inputs, hidden, memory), cell(inputs, (hidden, memory)), strict=True
+        )
+        assert all(torch.allclose(ours, theirs, atol=1e-6) for ours, theirs in pairs)
+
+
+def test_weights_in_half_precision_carry_a_whole_state() -> None:
+    network, whole = micro_parts(seed=9).temporal.bfloat16(), micro_parts(seed=9).temporal
+    generator = torch.Generator().manual_seed(9)
+    inputs, latents = random_inputs(2, 3, generator), _latents(2, 3, generator)
+    with torch.no_grad():
+        context, track = network.unroll(inputs, latents, network.start(2))
+        wanted, _ = whole.unroll(inputs, latents, whole.start(2))
+    assert {tensor.dtype for tensor in track.tensors()} == {torch.float32}
+    assert context.dtype is torch.float32
+    assert torch.allclose(context, wanted, atol=0.1)
 
 
 def test_the_cursor_map_is_highest_where_the_cursor_is(network: TemporalEncoder) -> None:
