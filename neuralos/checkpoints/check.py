@@ -24,6 +24,7 @@ from neuralos.checkpoints.recorded import (
 from neuralos.checkpoints.refusal import CheckpointRefused
 from neuralos.checkpoints.sessions import session_values
 from neuralos.diffusion.noise_table import VECTOR_NAMES
+from neuralos.models.paper.keys import KEY_NAMES
 from neuralos.models.paper.parts import PaperParts
 
 VALUES_FILE = "io.safetensors"
@@ -35,6 +36,11 @@ class _Plan:
     expected: list[str]
     inert: list[str]
     sessions: dict[str, Any]
+    keys: dict[str, int]
+
+    def expects(self, root: str) -> bool:
+        """Return whether something was recorded under a name that begins so."""
+        return any(name.startswith(root) for name in self.expected)
 
 
 def check_fixture(folder: Path) -> list[Quantity]:
@@ -57,20 +63,29 @@ def check_fixture(folder: Path) -> list[Quantity]:
             raise CheckpointRefused(f"{VALUES_FILE}: tensor {name!r} is missing")
     bench = Bench(parts, {name: recorded[name] for name in plan.inputs}, plan.expected)
     try:
-        values = {
-            **autoencoder_values(bench),
-            **temporal_values(bench),
-            **unet_values(bench),
-            **schedule_values(bench),
-            **sampler_values(bench),
-            **session_values(bench, plan.sessions),
-        }
+        values = _values(bench, plan)
     except KeyError as error:
         raise CheckpointRefused(f"{VALUES_FILE}: input {error} is missing") from None
     quantities = [compare(name, values.get(name), recorded.get(name)) for name in plan.expected]
     wanted = parts.table().vectors()
     quantities += [compare(f"schedule/{name}", wanted[name], vectors[name]) for name in vectors]
     return quantities + _inert(parts, kept, plan.inert)
+
+
+def _values(bench: Bench, plan: _Plan) -> dict[str, Tensor]:
+    values: dict[str, Tensor] = {}
+    for root, compute in (
+        ("vae/", autoencoder_values),
+        ("rnn/", temporal_values),
+        ("unet/", unet_values),
+        ("sched/", schedule_values),
+        ("ddim", sampler_values),
+    ):
+        if plan.expects(root):
+            values |= compute(bench)
+    if plan.expects("e2e/"):
+        values |= session_values(bench, plan.sessions, plan.keys)
+    return values
 
 
 def _plan(path: Path) -> _Plan:
@@ -81,6 +96,7 @@ def _plan(path: Path) -> _Plan:
             list(obj["io_expected"]),
             list(obj["inert_parameters"]),
             dict(obj["e2e"]),
+            {name: row for row, name in enumerate(obj.get("keys", KEY_NAMES))},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointRefused(f"{path}: no fixture: {error}") from None

@@ -18,6 +18,7 @@ from neuralos.checkpoints.refusal import CheckpointRefused
 from neuralos.checkpoints.sizes import Told, sizes_of
 from neuralos.diffusion.noise_table import VECTOR_NAMES, NoiseTable
 from neuralos.models.paper.config import PaperConfig
+from neuralos.models.paper.keys import KEY_NAMES
 from neuralos.models.paper.parts import PaperParts
 
 WEIGHT_FILES = ("model.safetensors", "weights.safetensors")
@@ -68,6 +69,8 @@ def read_public(source: Path, choices: ImportChoices) -> PublicCheckpoint:
     model = _model_of(path.parent / CONFIG_FILE)
     told = _told(model, tensors, choices, notes)
     config = sizes_of(tensors, told)
+    if config.temporal.keys != len(KEY_NAMES):
+        notes.append(f"it knows {config.temporal.keys} keys, the public list has {len(KEY_NAMES)}")
     mean, std = _statistics(choices.stats or path.parent / STATS_FILE, config.channels)
     return PublicCheckpoint(tensors, config, mean, std, notes)
 

@@ -26,27 +26,32 @@ _GUESSED = "e2e/session/frame0/rnn_out"
 
 
 @torch.no_grad()
-def session_values(bench: Bench, sessions: Mapping[str, Any]) -> dict[str, Tensor]:
+def session_values(
+    bench: Bench, sessions: Mapping[str, Any], keys: Mapping[str, int]
+) -> dict[str, Tensor]:
     """Return every frame of every session, driven by events and its own latents.
 
     Args:
         bench: parts, inputs and names.
         sessions: by name: ``start``, ``events`` and the sampler steps of each frame.
+        keys: the rows of the model's keys by public name.
     """
     values: dict[str, Tensor] = {}
     for name, session in sessions.items():
-        values |= _run(bench, f"e2e/{name}/", session)
+        values |= _run(bench, f"e2e/{name}/", session, BrowserInputs(bench.parts.config, keys))
     if _GUESSED in values:
         guess = values[_GUESSED][:, : bench.parts.config.channels]
         values |= frame_values("e2e/recurrent_only/", bench.parts, guess)
     return values
 
 
-def _run(bench: Bench, root: str, session: Mapping[str, Any]) -> dict[str, Tensor]:
+def _run(
+    bench: Bench, root: str, session: Mapping[str, Any], browser: BrowserInputs
+) -> dict[str, Tensor]:
     parts, values = bench.parts, dict[str, Tensor]()
     starts = session["start"] == PADDING
     latent = _first_latent(bench, root, starts, values)
-    browser, track = BrowserInputs(parts.config), parts.temporal.start(1)
+    track = parts.temporal.start(1)
     for index, (event, steps) in enumerate(
         zip(session["events"], session["sampling_steps"], strict=True)
     ):

@@ -89,8 +89,8 @@ class KlAutoencoder(Autoencoder):
 
     def image_of_raw(self, raw_NCHW: Tensor) -> Tensor:
         """Return the images (N, 3, Y, P) of raw latents, not yet cut to [-1, 1]."""
-        image: Tensor = self.kl.decode(raw_NCHW).sample
-        return image
+        image: Tensor = self.kl.decode(raw_NCHW.to(self.kl.dtype)).sample
+        return image.float()
 
     def decode(self, latent_NCHW: Tensor) -> Tensor:
         """Return the frames (N, Y, P, 3) uint8 of normalised latents."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from neuralos.models.paper.config import PaperConfig
-from neuralos.models.paper.keys import browser_row
+from neuralos.models.paper.keys import KEY_ROWS, browser_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,13 @@ class PaperInput:
 class BrowserInputs:
     """Turns a browser's events into inputs, as the public demo does, and counts what it drops.
 
+    ``rows`` are the rows of the keys by public name.
     ``clamped`` counts frames whose pointer was off the screen, ``unknown_keys`` the key names
     that the model does not know. Neither ends a session.
     """
 
     config: PaperConfig
+    rows: Mapping[str, int] = field(default_factory=lambda: KEY_ROWS)
     clamped: int = 0
     unknown_keys: int = 0
     _held: set[int] = field(default_factory=set)
@@ -97,7 +99,7 @@ class BrowserInputs:
     def _rows(self, names: Iterable[str]) -> set[int]:
         rows = set()
         for name in names:
-            row = browser_row(name)
+            row = browser_row(name, self.rows)
             if row is None or row >= self.config.temporal.keys:
                 self.unknown_keys += 1
             else:

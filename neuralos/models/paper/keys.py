@@ -53,10 +53,10 @@ _TWINS = {228: 224, 229: 225, 230: 226, 231: 227}
 _KEYPAD = dict(zip(range(84, 100), ("/", "*", "-", "+", "enter", *"1234567890."), strict=True))
 
 
-def browser_row(name: str) -> int | None:
+def browser_row(name: str, rows: Mapping[str, int] = KEY_ROWS) -> int | None:
     """Return the row of a browser's key name (``KeyboardEvent.key``), ``None`` if unknown."""
     lower = name.lower()
-    return KEY_ROWS.get(BROWSER_NAMES.get(lower, lower))
+    return rows.get(BROWSER_NAMES.get(lower, lower))
 
 
 def scancode_rows(size: int) -> tuple[list[int], list[int]]:

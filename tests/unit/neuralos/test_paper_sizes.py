@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from neuralos.models.paper.config import PaperConfig, UnetConfig
 from neuralos.models.paper.parts import PaperParts
 
+REPOSITORY = Path(__file__).parents[3]
 GIGA = 1e9
 
 
@@ -64,3 +71,26 @@ def test_shapes_at_full_size(parts: PaperParts) -> None:
 def test_sizes_that_cannot_be_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+def _available_gib() -> float:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
+    return int(kib) / 2**20
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("options", "most_gib"), [(("--micro",), 2.0), ((), 24.0)])
+def test_a_step_and_a_frame_at_full_size(options: tuple[str, ...], most_gib: float) -> None:
+    if not options and _available_gib() < 16:
+        pytest.skip("needs 16 GiB of free memory")
+    command = [sys.executable, "benchmarks/paper_size.py", "--json", *options]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    report = json.loads(ended.stdout.splitlines()[-1])
+    built, trained, drawn = report["rows"]
+    if not options:
+        assert built["detail"]["parameters"] == 83_821_011 + 2_235_721_729 + 263_236_816
+    assert math.isfinite(trained["detail"]["loss"])
+    assert trained["detail"]["tensors"] == trained["detail"]["with_finite_gradient"]
+    assert (drawn["detail"]["height"], drawn["detail"]["width"]) == (384, 512)
+    assert drawn["peak_gib"] < most_gib
