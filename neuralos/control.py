@@ -322,8 +322,9 @@ def _knobs(trainer: Trainer, config: NeuralosConfig) -> Settings:
     )
     number("feedback_noise", 0.0, 10.0)
     number("still_weight", 0.0, _HIGHEST_WEIGHT)
+    number("surprise", 0.0, _HIGHEST_WEIGHT)
     number("drawn_frames", 1, config.lanes.lanes * config.lanes.frames, whole=True)
-    for part in ("fate", "draft", "diffusion"):
+    for part in ("fate", "piece", "look", "draft", "diffusion"):
         number(part, 0.0, _HIGHEST_WEIGHT)
     return knobs
 

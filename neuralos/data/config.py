@@ -18,7 +18,7 @@ class LaneConfig:
 
     lanes: int = 4
     frames: int = 16
-    segments: int = 3
+    segments: int = 6
     lead: int = 0
     workers: int = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from neuralos.models.collage import CollageSimulator
 from neuralos.models.config import SimulatorConfig
 from neuralos.models.fast.simulator import FastSimulator
 from neuralos.models.gated import GatedSimulator
@@ -11,6 +12,7 @@ from neuralos.models.paper.simulator import make_paper
 from neuralos.models.simulator import Simulator
 
 _KINDS: Mapping[str, Callable[[SimulatorConfig], Simulator]] = {
+    "collage": CollageSimulator,
     "gated": GatedSimulator,
     "fast": FastSimulator,
     "paper": make_paper,

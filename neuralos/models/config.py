@@ -8,7 +8,7 @@ from neuralos.models.fast.config import FastConfig
 from neuralos.models.paper.config import PaperConfig
 from neuralos.shapes import Screen
 
-ARCHITECTURES = ("gated", "fast", "paper")
+ARCHITECTURES = ("collage", "gated", "fast", "paper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,35 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CollageConfig:
+    """What a collage may copy from, and what it counts by itself.
+
+    ``looks`` frequent looks of cells are kept (0: none); ``look_width`` and ``look_hidden``
+    are sizes of the network that picks one. With ``move``, what is held by the pointer moves
+    on a grid of ``move_grid_px`` simulated pixels.
+    """
+
+    scenery: bool = True
+    move: bool = True
+    move_grid_px: float = 2.0
+    looks: int = 4096
+    look_width: int = 64
+    look_hidden: int = 128
+    timers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatorConfig:
     """Sizes of the simulator; ``components`` are the channels of a latent.
 
-    ``rnn`` and ``denoiser`` belong to the architecture ``gated``, ``fast`` to ``fast`` and
-    ``paper`` to ``paper``, whose latents have ``paper.channels``. Without ``carry`` every
-    frame begins anew: of what was before, only the last frame and action are known (for the
-    ablation of the carried state).
+    ``rnn`` and ``denoiser`` belong to the architectures ``collage`` and ``gated``, ``collage``
+    to the first of these, ``fast`` to ``fast`` and ``paper`` to ``paper``, whose latents have
+    ``paper.channels``. Without ``carry`` every frame begins anew: of what was before, only the
+    last frame and action are known (for the ablation of the carried state).
     """
 
-    architecture: str = "gated"
-    components: int = 96
+    architecture: str = "collage"
+    components: int = 192
     sampler_steps: int = 1
     carry: bool = True
     screen: Screen = field(default_factory=Screen)
@@ -62,6 +80,7 @@ class SimulatorConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     fast: FastConfig = field(default_factory=FastConfig)
     paper: PaperConfig = field(default_factory=PaperConfig)
+    collage: CollageConfig = field(default_factory=CollageConfig)
 
     def __post_init__(self) -> None:
         """Refuse an architecture that there is not, or one of another screen.

@@ -18,31 +18,54 @@ _GAIN = 4.0
 """Latents reach several units: the layer that starts at zero gets there in larger steps."""
 
 
-class Draft(nn.Module):
-    """Draws what the context says onto the memory, and the cursor on top."""
+_MEMORY_FIRST = 3.0
 
-    def __init__(self, channels: int, context: int, tracked: int, screen: Screen) -> None:
+
+class Draft(nn.Module):
+    """Draws what the context says onto a picture, and the cursor on top.
+
+    Of several pictures it takes, cell by cell, a mixture; it begins with the second, the memory.
+    """
+
+    def __init__(
+        self, channels: int, context: int, tracked: int, screen: Screen, pictures: int = 1
+    ) -> None:
         super().__init__()
         self.channels = channels
+        self.base = nn.Conv2d(context, pictures, 1) if pictures > 1 else None
         self.scene = nn.Conv2d(context, channels, 1)
         self.table = CursorTable(_SHAPES * (1 + _BENEATH) * channels, screen)
         self.shape = nn.Linear(tracked, _SHAPES)
         for parameter in self.scene.parameters():
             nn.init.zeros_(parameter)
         nn.init.zeros_(self.table.looks)
+        if self.base is not None:
+            weight, bias = self.base.parameters()
+            nn.init.zeros_(weight)
+            with torch.no_grad():
+                bias.copy_(_MEMORY_FIRST * (torch.arange(pictures) == 1))
 
     def forward(
-        self, memory_NCHW: Tensor, context_NXHW: Tensor, tracked_NR: Tensor, position_N2: Tensor
+        self,
+        pictures: tuple[Tensor, ...],
+        context_NXHW: Tensor,
+        tracked_NR: Tensor,
+        position_N2: Tensor,
     ) -> Tensor:
         """Return the draft (N, C, H, W).
 
         Args:
-            memory_NCHW: the last look of every cell without the cursor.
+            pictures: what to draw on, (N, C, H, W) each: with one, the last look of every
+                cell without the cursor.
             context_NXHW: the context.
             tracked_NR: the LSTM's output, which knows the cursor's shape.
             position_N2: where the cursor is, in simulated pixels.
         """
-        scene = memory_NCHW + _GAIN * self.scene(context_NXHW)
+        under = pictures[0]
+        if self.base is not None:
+            share = self.base(context_NXHW).softmax(1).unsqueeze(2)
+            under = torch.stack([share[:, k] * one for k, one in enumerate(pictures)]).sum(0)
+        scene = under + _GAIN * self.scene(context_NXHW)
         blocks, cells = self.table.blocks(position_N2)
         looks = blocks.view(*blocks.shape[:2], _SHAPES, -1)
         shape = self.shape(tracked_NR).softmax(1)

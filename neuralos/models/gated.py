@@ -109,7 +109,7 @@ class GatedSimulator(Simulator):
         """
         action_BUA = self._in_simulated_pixels(action_BUA)
         context, tracked, carry = self.rnn(
-            (previous_BTCHW, memory_BTCHW),
+            (previous_BTCHW.flatten(0, 1), memory_BTCHW.flatten(0, 1)),
             action_BUA[:, 1:],
             action_BUA[:, :-1],
             keys_BTK,
@@ -118,7 +118,7 @@ class GatedSimulator(Simulator):
         memory = memory_BTCHW.flatten(0, 1)
         now = action_BUA[:, 1:, :2].flatten(0, 1)
         before = action_BUA[:, :-1, :2].flatten(0, 1)
-        draft = self.draft(memory, context, tracked, now)
+        draft = self.draft((memory,), context, tracked, now)
         hint = DrawingHint(previous_BTCHW.flatten(0, 1), draft, context, now)
         moved = (now != before).any(1).view(-1, 1, 1, 1)
         fate = self.fate(context) + moved * (self.fate_now(now) + self.fate_before(before))

@@ -18,7 +18,7 @@ _GLANCE_CHANNELS = 8
 """What each cell tells of itself to the LSTM, which sees all cells."""
 
 _WAVE_LENGTHS_PX = (256.0, 128.0, 64.0, 32.0, 16.0)
-_WAVES = 4 * len(_WAVE_LENGTHS_PX)
+WAVES = 4 * len(_WAVE_LENGTHS_PX)
 
 
 class Recurrent(nn.Module):
@@ -26,7 +26,10 @@ class Recurrent(nn.Module):
 
     wave_lengths_px: Tensor
 
-    def __init__(self, config: RnnConfig, channels: int, screen: Screen) -> None:
+    def __init__(
+        self, config: RnnConfig, channels: int, screen: Screen, others: int = 1, numbers: int = 0
+    ) -> None:
+        """Build it for ``others`` pictures beside the last latent and further ``numbers``."""
         super().__init__()
         self.config = config
         self.screen = screen
@@ -37,14 +40,15 @@ class Recurrent(nn.Module):
         self.key_table = nn.Embedding(2 * KEY_TABLE, c.keys)
         self.components = min(channels, c.components)
         self.look = nn.Conv2d(self.components, c.look, 1)
-        self.look_memory = nn.Conv2d(self.components, c.look, 1, bias=False)
+        self.look_others = nn.Conv2d(others * self.components, c.look, 1, bias=False)
         self.table = CursorTable(c.cursor, screen)
         self.table_before = CursorTable(c.cursor, screen)
         self.press = nn.Linear(ACTION_SIZE - 2 + c.keys, c.cursor)
         self.stem = nn.Conv2d(c.look + c.cursor, c.stem, 3, padding=1)
         self.glance = nn.Conv2d(c.stem, _GLANCE_CHANNELS, 1)
         self.overview = nn.Linear(_GLANCE_CHANNELS * cells, c.overview)
-        self.entry = nn.Linear(2 * c.stem + c.overview + ACTION_SIZE + _WAVES + c.keys, c.entry)
+        numbers += ACTION_SIZE + WAVES + c.keys
+        self.entry = nn.Linear(2 * c.stem + c.overview + numbers, c.entry)
         self.lstm = nn.LSTM(c.entry, c.lstm, batch_first=True)
         self.level = nn.LayerNorm(c.lstm)
         self.exit = nn.Linear(c.entry + c.lstm, c.exit)
@@ -74,20 +78,22 @@ class Recurrent(nn.Module):
 
     def forward(
         self,
-        looks: tuple[Tensor, Tensor],
+        looks: tuple[Tensor, ...],
         action_BTA: Tensor,
         previous_BTA: Tensor,
         keys_BTK: Tensor,
         carry: tuple[Tensor, Tensor, Tensor],
+        numbers_NJ: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Track a segment.
 
         Args:
-            looks: the previous latent and the memory, each (B, T, C, H, W).
+            looks: the previous latent and other pictures, each (N, C, H, W), N = B·T.
             action_BTA: the action of each frame, (B, T, A), its place in simulated pixels.
             previous_BTA: the action of the frame before, (B, T, A).
             keys_BTK: key indices of each frame, (B, T, K); 0 is no key.
             carry: ``hidden`` (B, R), ``cell`` (B, R) and ``spatial`` (B, S, H, W).
+            numbers_NJ: further numbers of each frame.
 
         Returns:
             The context (N, X, H, W), what the LSTM tracked (N, ``exit``), and the new carry.
@@ -99,9 +105,9 @@ class Recurrent(nn.Module):
         places = tuple(cursor_cell(one[:, :2], self.screen) for one in (action, previous))
         overview = F.silu(self.overview(self.glance(stem).flatten(1)))
         seen = (*(_at(stem, place) for place in places), overview)
-        numbers = torch.cat(
-            (*seen, _normalised(action, self.screen), _waves(action, self.wave_lengths_px), keys), 1
-        )
+        told = (_normalised(action, self.screen), self.waves(action[:, :2]), keys)
+        more = () if numbers_NJ is None else (numbers_NJ,)
+        numbers = torch.cat((*seen, *told, *more), 1)
         hidden, cell, spatial = carry
         entering = F.silu(self.entry(numbers)).view(batch, frames, -1)
         leaving, (hidden, cell) = self.lstm(entering, (hidden[None], cell[None]))
@@ -112,6 +118,11 @@ class Recurrent(nn.Module):
         context = F.silu(self.fuse(torch.cat((stem, wide, maps), 1)))
         return context, tracked, (hidden[0], cell[0], spatial)
 
+    def waves(self, position_N2: Tensor) -> Tensor:
+        """Return positions as waves (N, WAVES) of several lengths, to tell places apart."""
+        turns = position_N2.unsqueeze(2) * (2 * torch.pi / self.wave_lengths_px)
+        return torch.cat((turns.sin(), turns.cos()), 2).flatten(1)
+
     def _pool_keys(self, keys_NK: Tensor) -> Tensor:
         held = torch.arange(KEY_SLOTS, device=keys_NK.device) >= KEY_SLOTS // 2
         present = (keys_NK > 0).unsqueeze(2)
@@ -119,12 +130,12 @@ class Recurrent(nn.Module):
         return pooled
 
     def _stem(
-        self, looks: tuple[Tensor, Tensor], action: Tensor, previous: Tensor, keys: Tensor
+        self, looks: tuple[Tensor, ...], action: Tensor, previous: Tensor, keys: Tensor
     ) -> Tensor:
         table = self.table(action[:, :2]) + self.table_before(previous[:, :2])
         press = self.press(torch.cat((action[:, 2:], keys), 1))[:, :, None, None]
-        last, memory = (look[:, :, : self.components].flatten(0, 1) for look in looks)
-        seen = self.look(last) + self.look_memory(memory)
+        last, *others = (look[:, : self.components] for look in looks)
+        seen = self.look(last) + self.look_others(torch.cat(others, 1))
         return F.silu(self.stem(torch.cat((F.silu(seen), table * (1 + press)), 1)))
 
     def _track_cells(self, inputs: Tensor, spatial: Tensor, frames: int) -> tuple[Tensor, Tensor]:
@@ -151,9 +162,3 @@ def _at(maps: Tensor, cell_N: Tensor) -> Tensor:
 def _normalised(action: Tensor, screen: Screen) -> Tensor:
     x, y = action[:, :1] * (2 / screen.width_px) - 1, action[:, 1:2] * (2 / screen.height_px) - 1
     return torch.cat((x, y, action[:, 2:]), 1)
-
-
-def _waves(action: Tensor, lengths_px: Tensor) -> Tensor:
-    """Return the position as waves of several lengths, so that places are easy to tell apart."""
-    turns = action[:, :2].unsqueeze(2) * (2 * torch.pi / lengths_px)
-    return torch.cat((turns.sin(), turns.cos()), 2).flatten(1)

@@ -30,19 +30,24 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveConfig:
-    """Weights of the three parts; ``drawn_frames`` is how many frames a step denoises.
+    """Weights of the parts; ``drawn_frames`` is how many frames a step denoises.
 
     ``feedback_noise`` is the largest standard deviation of the noise on the latents fed
-    back, on half of the lanes; ``still_weight`` is the weight of cells that are not drawn.
-    Up to ``periods`` frames become one in a step of ``fast``, as if recorded more slowly.
+    back, on half of the lanes; ``still_weight`` is the weight of cells that are not drawn,
+    ``surprise`` what is added to that of cells which change otherwise than by the cursor's
+    coming or going. Up to ``periods`` frames become one in a step of ``fast``, as if recorded
+    more slowly.
     """
 
     fate: float = 1.0
+    piece: float = 1.0
+    look: float = 1.0
     draft: float = 1.0
     diffusion: float = 1.0
     drawn_frames: int = 10
     feedback_noise: float = 0.15
     still_weight: float = 0.02
+    surprise: float = 4.0
     periods: int = 1
 
     def __post_init__(self) -> None:
@@ -68,10 +73,10 @@ class ReconstructionConfig:
 class TrainingConfig:
     """How training begins and what it keeps.
 
-    ``first_clips`` must be adopted before the first step; the autoencoder is fitted on
-    ``fit_clips`` of those; the latents of ``cached_clips`` are kept, and
-    in memory the packed frames of ``packed_clips``. ``start`` names what
-    it begins with: a shipped base, or the folder of a checkpoint; nothing if empty.
+        ``first_clips`` must be adopted before the first step; the autoencoder is fitted on
+    ``fit_clips`` of those, the looks of cells are counted on ``look_clips``; the latents of
+    ``cached_clips`` are kept, and in memory the packed frames of ``packed_clips``. ``start``
+    names what it begins with: a shipped base, or the folder of a checkpoint; nothing if empty.
     ``stages`` are gone through in order; ``stage`` changes some of them by name.
     ``micro_batches`` are the parts of a batch whose gradients are added up, and
     ``frames_at_once`` how many frames the denoiser sees before it forgets what it computed
@@ -82,6 +87,7 @@ class TrainingConfig:
     start: str = ""
     first_clips: int = 24
     fit_clips: int = 120
+    look_clips: int = 900
     cached_clips: int = 1600
     packed_clips: int = 20000
     stages: tuple[str, ...] = ("segments",)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -114,17 +115,21 @@ class Feed:
         Raises:
             ClipsUnreadable: one of these cannot be read.
         """
+        kept = [clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)] for clip in self.some_clips(clips)]
+        return np.concatenate(kept), self.clips.targets()[0].commit
+
+    def some_clips(self, clips: int) -> Iterator[Frames]:
+        """Read about so many clips, evenly chosen, one by one: frames (N, Y, P, 3).
+
+        Raises:
+            ClipsUnreadable: one of these cannot be read.
+        """
         rows = self.clips.targets()
-        stride = -(-len(rows) // clips)
+        for row in rows[:: -(-len(rows) // clips)]:
+            yield self._together(partial(self._frames_of, row))
 
-        def read() -> list[Frames]:
-            frames = []
-            for row in rows[::stride]:
-                clip = self._reader.read([row])[0][row.commit].frames
-                frames.append(clip[:: -(-len(clip) // _FRAMES_PER_FIT_CLIP)])
-            return frames
-
-        return np.concatenate(self._together(read)), rows[0].commit
+    def _frames_of(self, row: ClipRow) -> Frames:
+        return self._reader.read([row])[0][row.commit].frames
 
     def first_frame(self) -> tuple[Frames, int] | None:
         """Return the first frame (Y, P, 3) of the first clip, and its commit, if it can be read."""

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from neuralos.data.batch import Batch
 from neuralos.diffusion.loss import cell_error, diffusion_loss
+from neuralos.models.collage import CollageSimulator
 from neuralos.models.gated import (
     DRAW,
     KEEP,
@@ -59,14 +60,14 @@ def segment_loss(
         (state.hidden, state.cell, state.spatial),
     )
     valid_N = batch.valid_BT.flatten()
-    drawn_NHW = _drawing_weights(fate_NHW == DRAW, batch.valid_BT)
+    drawn_NHW = drawing_weights(fate_NHW == DRAW, batch.valid_BT)
     clean = clean_BTCHW.flatten(0, 1)
     importance = simulator.autoencoder.importance()
     parts = {
         "fate": _fate_loss(seen, fate_NHW, valid_N, batch.whole),
-        "draft": _draft_loss(seen.hint.draft, clean, drawn_NHW, importance, batch.whole),
+        "draft": draft_loss(seen.hint.draft, clean, drawn_NHW, importance, batch.whole),
     }
-    chosen, drawings = _choose_frames(drawn_NHW.sum((1, 2)), batch, config.drawn_frames, generator)
+    chosen, drawings = choose_frames(drawn_NHW.sum((1, 2)), batch, config.drawn_frames, generator)
     parts["diffusion"] = diffusion_loss(
         simulator.denoiser,
         clean[chosen],
@@ -85,12 +86,11 @@ def segment_loss(
     return Loss(total, parts, after.detach())
 
 
-def memories(simulator: GatedSimulator, batch: Batch, first_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the memory before each frame (B, T, C, H, W), and that after the last.
-
-    A lane that starts a passage remembers its first frame, cursor and all.
-    """
-    memory = torch.where(batch.starts_B.view(-1, 1, 1, 1), batch.latent_BUCHW[:, 0], first_BCHW)
+def memories(
+    simulator: GatedSimulator | CollageSimulator, batch: Batch, first_BCHW: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the memory before each frame (B, T, C, H, W), and that after the last."""
+    memory = first_BCHW
     before = []
     for t in range(batch.valid_BT.shape[1]):
         before.append(memory)
@@ -124,7 +124,7 @@ def _fate_loss(seen: Observation, fate_NHW: Tensor, valid_N: Tensor, whole: Whol
     return whole.mean((loss * weight).sum(), valid_N.sum(), least=1) / _FATE_CELLS
 
 
-def _drawing_weights(drawn_NHW: Tensor, valid_BT: Tensor) -> Tensor:
+def drawing_weights(drawn_NHW: Tensor, valid_BT: Tensor) -> Tensor:
     """Return the weight of each cell that is drawn: those of one place in a segment share 1.
 
     Else a window being dragged, drawn anew in every frame, would outweigh all that opens.
@@ -133,7 +133,7 @@ def _drawing_weights(drawn_NHW: Tensor, valid_BT: Tensor) -> Tensor:
     return (drawn_BTHW / drawn_BTHW.sum(1, keepdim=True).clamp_min(1)).flatten(0, 1)
 
 
-def _draft_loss(
+def draft_loss(
     draft: Tensor, clean: Tensor, weight_NHW: Tensor, importance_C: Tensor, whole: Whole
 ) -> Tensor:
     """Return the error on the cells that are drawn; the draft leaves the others alone anyway."""
@@ -144,7 +144,7 @@ def _draft_loss(
     return whole.mean((error * weight).sum(), weight.sum(), more=1)
 
 
-def _choose_frames(
+def choose_frames(
     drawn_N: Tensor, batch: Batch, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Whole]:
     """Return the numbers of the frames to denoise, more often those with much to draw.

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from neuralos.training.config import TrainingConfig
+import torch
+
+from neuralos.data.batch import Batch
+from neuralos.models.collage import CollageSimulator
+from neuralos.models.simulator import Simulator
+from neuralos.models.state import SimulatorState
+from neuralos.training.collage_loss import collage_loss
+from neuralos.training.config import ObjectiveConfig, TrainingConfig
 from neuralos.training.decoder_distillation import distillation_of
 from neuralos.training.fast_loss import DrawingLoss
 from neuralos.training.latent_loss import DenoisingLoss, GuessLoss
-from neuralos.training.loss import Objective, Objectives, PixelObjective
+from neuralos.training.loss import Loss, Objective, Objectives, PixelObjective
 from neuralos.training.objective import segment_loss
 from neuralos.training.reconstruction import ReconstructionLoss
 from neuralos.training.stages import Stage
 
 
-def _gated(stage: Stage, step: int, config: TrainingConfig) -> Objective:
-    return segment_loss
+def _all_parts(stage: Stage, step: int, config: TrainingConfig) -> Objective:
+    return _loss_of_all
+
+
+def _loss_of_all(
+    simulator: Simulator,
+    batch: Batch,
+    state: SimulatorState,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
+) -> Loss:
+    minimised = collage_loss if isinstance(simulator, CollageSimulator) else segment_loss
+    return minimised(simulator, batch, state, config, generator)
 
 
 def _guess(stage: Stage, step: int, config: TrainingConfig) -> Objective:
@@ -42,7 +60,7 @@ def _distillation(stage: Stage, step: int, config: TrainingConfig) -> PixelObjec
 
 OBJECTIVES = Objectives(
     latent={
-        "gated": _gated,
+        "gated": _all_parts,
         "guess": _guess,
         "denoising": _denoising,
         "drawing": _drawing,

@@ -17,6 +17,8 @@ from neuralos.data.config import LaneConfig
 from neuralos.data.mixture import Mixture
 from neuralos.data.reading import ClipsUnreadable
 from neuralos.keyed import torch_generator
+from neuralos.models.collage import CollageSimulator
+from neuralos.models.looks import CellCounts
 from neuralos.models.simulator import Simulator
 from neuralos.models.state import SimulatorState
 from neuralos.training import saving
@@ -288,6 +290,11 @@ class Trainer:
         frames, commit = self.feed.some_frames(self.config.fit_clips)
         self.first_clip = commit
         self.simulator.first_frame.copy_(torch.from_numpy(frames[0]))
+        if isinstance(self.simulator, CollageSimulator):
+            counts = CellCounts(self.simulator.screen)
+            for clip in self.feed.some_clips(self.config.look_clips):
+                counts.add(clip)
+            self.simulator.fit(counts)
         self.simulator.autoencoder.fit(frames)
         # Ranks on other processors may have fitted other bits.
         simulator = self.simulator

@@ -37,6 +37,11 @@ widths = [16, 16]
 look = 4
 cursor = 4
 
+[simulator.collage]
+looks = 64
+look_width = 4
+look_hidden = 4
+
 [objective]
 drawn_frames = 2
 

@@ -106,7 +106,7 @@ def test_cells_that_the_cursor_leaves_are_restored() -> None:
         torch.tensor([True]),
         torch.tensor([0]),
     )
-    memory, _ = memories(GatedSimulator(SimulatorConfig()), batch, torch.zeros(1, 96, 12, 16))
+    memory, _ = memories(GatedSimulator(SimulatorConfig()), batch, latent[:, 0])
     fate = true_fates(latent[:, 1:], latent[:, :-1], memory)[0]
     late = fate[6:]
     assert (late == KEEP).float().mean() > 0.9

@@ -110,7 +110,7 @@ def test_the_same_segments_are_drawn_better_after_some_updates(
 ) -> None:
     run_dir, rows = recorded
     config = read_config(micro_config)
-    simulator = build_simulator(config.simulator, seed=0)
+    simulator = build_simulator(replace(config.simulator, architecture="gated"), seed=0)
     clips = AdoptedClips()
     clips.adopt(len(rows), rows)
     simulator.autoencoder.fit(reduce_frames(read_clip(run_dir / "traces", rows[0]).frames))
