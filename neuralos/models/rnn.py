@@ -119,7 +119,7 @@ class Recurrent(nn.Module):
         return context, tracked, (hidden[0], cell[0], spatial)
 
     def waves(self, position_N2: Tensor) -> Tensor:
-        """Return positions as waves (N, WAVES) of several lengths, to tell places apart."""
+        """Return positions as waves (N, WAVES) of several lengths, which tell places apart."""
         turns = position_N2.unsqueeze(2) * (2 * torch.pi / self.wave_lengths_px)
         return torch.cat((turns.sin(), turns.cos()), 2).flatten(1)
 

@@ -73,7 +73,7 @@ class ReconstructionConfig:
 class TrainingConfig:
     """How training begins and what it keeps.
 
-        ``first_clips`` must be adopted before the first step; the autoencoder is fitted on
+    ``first_clips`` must be adopted before the first step; the autoencoder is fitted on
     ``fit_clips`` of those, the looks of cells are counted on ``look_clips``; the latents of
     ``cached_clips`` are kept, and in memory the packed frames of ``packed_clips``. ``start``
     names what it begins with: a shipped base, or the folder of a checkpoint; nothing if empty.

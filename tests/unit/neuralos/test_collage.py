@@ -131,6 +131,7 @@ def batch_of(simulator: CollageSimulator, sitting: Sitting) -> Batch:
         torch.from_numpy(np.stack(sitting.keys))[None, 1:],
         torch.ones(1, count, dtype=torch.bool),
         torch.tensor([True]),
+        torch.tensor([0]),
     )
 
 
@@ -238,7 +239,7 @@ def test_opening_dragging_and_closing_need_no_drawing_but_the_cursor(
     assert all(found), found
     # A click changes far from the cursor; a move of the pointer alone does not.
     assert fates.surprising_NHW[3].any()
-    assert not fates.surprising_NHW[0].any()
+    assert not fates.surprising_NHW[-1].any()
     # Held and moved: the window's cells come from the picture moved.
     assert fates.offers[:, 3].any(0).all()
     assert len(fates.pieced) == found[PIECE]
