@@ -188,7 +188,7 @@ class CollageSimulator(Simulator):
         self, state: SimulatorState, action_BA: Tensor, keys_BK: Tensor, noise_BCHW: Tensor
     ) -> tuple[Tensor, CollageState]:
         """Draw the next latent; see ``Simulator.step``."""
-        state = _collage(state)
+        state = _collage(self.carried(state))
         seen = self._observe_one(state, action_BA, keys_BK)
         fate = seen.fate.masked_fill(~self._offered(), -torch.inf).argmax(1, keepdim=True)
         latent, memory, scenery, _ = seen.pictures
@@ -210,7 +210,7 @@ class CollageSimulator(Simulator):
         self, state: SimulatorState, latent_BCHW: Tensor, action_BA: Tensor, keys_BK: Tensor
     ) -> CollageState:
         """Return the state after a frame that is known (a warm start)."""
-        state = _collage(state)
+        state = _collage(self.carried(state))
         seen = self._observe_one(state, action_BA, keys_BK)
         return self._after(state, seen, latent_BCHW, action_BA)
 
