@@ -14,6 +14,7 @@ from neuralos.models.cursor import CursorTable, covered_cells
 from neuralos.models.denoiser import Denoiser, DrawingHint
 from neuralos.models.draft import Draft
 from neuralos.models.gated import GatedState
+from neuralos.models.looking import is_wanted
 from neuralos.models.looks import CellCounts, Looks
 from neuralos.models.patch_code import PatchCode
 from neuralos.models.pieces import PIECES, cut, join, maps_of_cells, rows_of_cells
@@ -196,11 +197,11 @@ class CollageSimulator(Simulator):
         latent = torch.where(fate == UNCOVER, scenery, latent)
         # What no cell needs is left out; what is done is done for whole frames, so that the
         # bits of a row do not depend on the others.
-        if (fate == PIECE).any():
+        if is_wanted(fate == PIECE):
             latent = torch.where(fate == PIECE, self._put_together(seen), latent)
-        if (fate == LOOK).any():
+        if is_wanted(fate == LOOK):
             latent = torch.where(fate == LOOK, self._looked(seen), latent)
-        if (fate == DRAW).any():
+        if is_wanted(fate == DRAW):
             hint = self.hint(seen)
             drawn = sample(self.denoiser, noise_BCHW, hint, self.config.sampler_steps)
             latent = torch.where(fate == DRAW, drawn, latent)
@@ -253,7 +254,7 @@ class CollageSimulator(Simulator):
     def _moved(self, latent_NCHW: Tensor, moves_N2: Tensor) -> Tensor:
         """Return latents of the pictures moved by whole pixels."""
         moves = moves_N2.any(1)
-        if not moves.any():
+        if not is_wanted(moves):
             return latent_NCHW
         if not self.training:
             moved = self.autoencoder.shift(latent_NCHW, moves_N2)

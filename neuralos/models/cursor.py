@@ -77,7 +77,7 @@ class CursorTable(nn.Module):
         columns = torch.arange(reach.left + 1 + reach.right, device=cells.device)
         around = rows[:, None] * _padded_width(self.screen, reach) + columns
         targets = (cells.unsqueeze(2) + around.flatten()).flatten(1)
-        return blocks.view(len(blocks), -1, self.channels), targets
+        return blocks.view(*targets.shape, self.channels), targets
 
 
 def place(blocks: Tensor, cells: Tensor, screen: Screen) -> Tensor:

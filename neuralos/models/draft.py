@@ -67,11 +67,11 @@ class Draft(nn.Module):
             under = torch.stack([share[:, k] * one for k, one in enumerate(pictures)]).sum(0)
         scene = under + _GAIN * self.scene(context_NXHW)
         blocks, cells = self.table.blocks(position_N2)
-        looks = blocks.view(*blocks.shape[:2], _SHAPES, -1)
+        looks = blocks.view(*blocks.shape[:2], _SHAPES, (1 + _BENEATH) * self.channels)
         shape = self.shape(tracked_NR).softmax(1)
         looks = (looks * shape.view(-1, 1, _SHAPES, 1)).sum(2)
         plain, tinted = looks.split((self.channels, _BENEATH * self.channels), 2)
         beneath = torch.tanh(pick(scene[:, :_BENEATH], cells, self.table.screen) / 4).unsqueeze(3)
-        tinted = (tinted.view(*tinted.shape[:2], _BENEATH, -1) * beneath).sum(2)
+        tinted = (tinted.view(*tinted.shape[:2], _BENEATH, self.channels) * beneath).sum(2)
         drawn: Tensor = scene + place(plain + tinted, cells, self.table.screen)
         return drawn

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neuralos.models.config import CollageConfig
+from neuralos.models.looking import may_look
 from neuralos.shapes import Screen
 
 _GAIN = 16.0
@@ -77,9 +78,15 @@ class Looks(nn.Module):
     def logits(self, context_MX: Tensor) -> Tensor:
         """Return how likely each look is for cells, (M, k)."""
         query = self.query(F.silu(self.entry(context_MX)))
-        own, often = (table[: int(self.count)] * _GAIN for table in (self.own, self.often))
-        logits: Tensor = query @ (self.shape(self.pixels()) + own).T + often
-        return logits
+        if may_look(self.count):
+            known = int(self.count)
+            own, often = self.own[:known] * _GAIN, self.often[:known] * _GAIN
+            logits: Tensor = query @ (self.shape(self.pixels()) + own).T + often
+            return logits
+        key = self.shape(self.looks.float() / 255 - 0.5) + self.own * _GAIN
+        places = torch.arange(len(self.looks), device=query.device)
+        logits = query @ key.T + self.often * _GAIN
+        return logits.masked_fill(places >= self.count, -torch.inf)
 
     def choose(self, context_MX: Tensor) -> Tensor:
         """Return the pixels (M, 3·cell²) of the most likely look of each cell."""

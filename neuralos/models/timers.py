@@ -50,9 +50,9 @@ def tick(
 def timer_numbers(timers: Tensor) -> Tensor:
     """Return timers (N, TIMERS) as (N, TIMER_NUMBERS): waves, which tell 39 from 40, and decays."""
     frames = timers.unsqueeze(2)
-    turns = frames * (2 * torch.pi / torch.tensor(_WAVE_FRAMES, device=timers.device))
+    turns = torch.cat([frames * (2 * torch.pi / wave) for wave in _WAVE_FRAMES], -1)
     is_known = frames < _LONG_FRAMES
-    decays = torch.exp(-frames / torch.tensor(_DECAY_FRAMES, device=timers.device))
+    decays = torch.cat([torch.exp(-frames / decay) for decay in _DECAY_FRAMES], -1)
     return torch.cat((turns.sin() * is_known, turns.cos() * is_known, decays), 2).flatten(1)
 
 

@@ -173,7 +173,7 @@ def test_distilling_needs_a_renderer_that_is_told_strides(
         loss_of(simulator, batch, DrawingLoss(STAGE, 1, 0, distils=True), config.objective)
     other = build_simulator(SimulatorConfig(), seed=0)
     state = other.initial_state(torch.zeros(2, *other.latent_shape), batch.action_BUA[:, 0])
-    with pytest.raises(TypeError, match="GatedSimulator"):
+    with pytest.raises(TypeError, match="CollageSimulator"):
         DrawingLoss(STAGE, 1, 0)(other, batch, state, config.objective, torch_generator(0, "t"))
 
 

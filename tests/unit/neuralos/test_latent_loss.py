@@ -10,6 +10,7 @@ from neuralos.data.batch import Batch
 from neuralos.data.encode import ACTION_SIZE, KEY_SLOTS
 from neuralos.keyed import torch_generator
 from neuralos.models.paper.simulator import PaperSimulator
+from neuralos.ranks import OneRank
 from neuralos.training.config import ObjectiveConfig, OptimizerConfig
 from neuralos.training.latent_loss import DenoisingLoss, GuessLoss
 from neuralos.training.loss import Loss, Objective
@@ -134,7 +135,7 @@ def test_micro_batches_have_the_loss_and_gradients_of_the_whole(
     optimizer = Optimizer(simulator, OptimizerConfig())
     passes = list(split(3, 2))
     assert passes == [slice(0, 2), slice(2, 3)]
-    total, states = Sum(optimizer, len(passes)), []
+    total, states = Sum(optimizer, len(passes), OneRank()), []
     for rows in passes:
         loss = loss_of(simulator, objective, batch.rows(rows), config)
         total.add(loss.total, loss.parts, loss.count)
