@@ -149,7 +149,7 @@ class CollageSimulator(Simulator):
             state: the carried state; of its latents nothing is read.
             noise_BTCHW: added to what the networks see of latents that are fed back.
         """
-        action_BUA = self._in_simulated_pixels(action_BUA)
+        action_BUA = self.in_simulated_pixels(action_BUA)
         numbers, moves_N2, timers, anchors = self._count(action_BUA, keys_BTK, state)
         previous, memory = previous_BTCHW.flatten(0, 1), memory_BTCHW.flatten(0, 1)
         scenery = self._scenery_latent().expand_as(previous)
@@ -217,7 +217,7 @@ class CollageSimulator(Simulator):
 
     def remember(self, memory_BCHW: Tensor, latent_BCHW: Tensor, action_BA: Tensor) -> Tensor:
         """Return the memory with every cell that the cursor leaves bare brought up to date."""
-        covered = covered_cells(self._in_simulated_pixels(action_BA)[:, :2], self.screen)
+        covered = covered_cells(self.in_simulated_pixels(action_BA)[:, :2], self.screen)
         return torch.where(covered, memory_BCHW, latent_BCHW)
 
     def _offered(self) -> Tensor:
@@ -301,9 +301,6 @@ class CollageSimulator(Simulator):
         memory = self.remember(state.memory, latent_BCHW, action_BA)
         counted = (seen.timers, seen.anchors)
         return CollageState(latent_BCHW, action_BA, *seen.carry, memory, *counted)
-
-    def _in_simulated_pixels(self, action: Tensor) -> Tensor:
-        return torch.cat((action[..., :2] / self.screen.reduction, action[..., 2:]), -1)
 
 
 def _collage(state: SimulatorState) -> CollageState:

@@ -107,7 +107,7 @@ class GatedSimulator(Simulator):
             keys_BTK: key indices.
             carry: hidden, cell and spatial of the carried state.
         """
-        action_BUA = self._in_simulated_pixels(action_BUA)
+        action_BUA = self.in_simulated_pixels(action_BUA)
         context, tracked, carry = self.rnn(
             (previous_BTCHW.flatten(0, 1), memory_BTCHW.flatten(0, 1)),
             action_BUA[:, 1:],
@@ -146,7 +146,7 @@ class GatedSimulator(Simulator):
 
     def remember(self, memory_BCHW: Tensor, latent_BCHW: Tensor, action_BA: Tensor) -> Tensor:
         """Return the memory with every cell that the cursor leaves bare brought up to date."""
-        covered = covered_cells(self._in_simulated_pixels(action_BA)[:, :2], self.screen)
+        covered = covered_cells(self.in_simulated_pixels(action_BA)[:, :2], self.screen)
         return torch.where(covered, memory_BCHW, latent_BCHW)
 
     def _observe_one(self, state: GatedState, action_BA: Tensor, keys_BK: Tensor) -> Observation:
@@ -163,9 +163,6 @@ class GatedSimulator(Simulator):
     ) -> GatedState:
         memory = self.remember(state.memory, latent, action_BA)
         return GatedState(latent, action_BA, *seen.carry, memory)
-
-    def _in_simulated_pixels(self, action: Tensor) -> Tensor:
-        return torch.cat((action[..., :2] / self.screen.reduction, action[..., 2:]), -1)
 
 
 def _gated(state: SimulatorState) -> GatedState:

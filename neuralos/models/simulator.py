@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from neuralos.models.autoencoder import Autoencoder
@@ -34,6 +35,10 @@ class Simulator(nn.Module, ABC):
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, rows and columns of a latent."""
         return self.autoencoder.channels, self.screen.grid_height, self.screen.grid_width
+
+    def in_simulated_pixels(self, action: Tensor) -> Tensor:
+        """Return actions (..., A) with their place in simulated, not screen, pixels."""
+        return torch.cat((action[..., :2] / self.screen.reduction, action[..., 2:]), -1)
 
     @abstractmethod
     def initial_state(self, latent_BCHW: Tensor, action_BA: Tensor) -> SimulatorState:

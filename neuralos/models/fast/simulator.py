@@ -111,7 +111,7 @@ class FastSimulator(Simulator):
             carry_BS: what is carried.
         """
         batch, frames = keys_BTK.shape[:2]
-        scaled = self._in_simulated_pixels(action_BUA)
+        scaled = self.in_simulated_pixels(action_BUA)
         now, before = scaled[:, 1:].flatten(0, 1), scaled[:, :-1].flatten(0, 1)
         maps = self.inputs.grid(now, before)
         previous, memory = previous_BTCHW.flatten(0, 1), memory_BTCHW.flatten(0, 1)
@@ -154,7 +154,7 @@ class FastSimulator(Simulator):
         """Return the memory with every cell that the cursor leaves bare brought up to date."""
         if not self.config.fast.memory:
             return latent_BCHW
-        covered = covered_cells(self._in_simulated_pixels(action_BA)[:, :2], self.screen)
+        covered = covered_cells(self.in_simulated_pixels(action_BA)[:, :2], self.screen)
         spill = self.config.fast.spill
         wide = F.max_pool2d(covered.float(), 2 * spill + 1, stride=1, padding=spill) > 0
         return torch.where(wide, memory_BCHW, latent_BCHW)
@@ -171,9 +171,6 @@ class FastSimulator(Simulator):
     def _after(self, state: FastState, seen: Seen, latent: Tensor, action_BA: Tensor) -> FastState:
         memory = self.remember(state.memory, latent, action_BA)
         return FastState(latent, action_BA, seen.carry_BS, memory)
-
-    def _in_simulated_pixels(self, action: Tensor) -> Tensor:
-        return torch.cat((action[..., :2] / self.screen.reduction, action[..., 2:]), -1)
 
 
 def fast_state(state: SimulatorState) -> FastState:
